@@ -1,0 +1,84 @@
+"""Builds the C core; everything else about the package is in pyproject.toml.
+
+The environment steers the build:
+
+HEADRACE_REQUIRE_C=1       a C core that does not build is an error (without it the pure-Python twin is installed alone)
+HEADRACE_WERROR=1          warnings are errors
+HEADRACE_DEBUG=1           -O1 -g and assertions on: the C core checks its own consistency after each change
+HEADRACE_SANITIZE=a,b      build with -fsanitize=a,b (and as HEADRACE_DEBUG)
+"""
+
+import os
+import sys
+from glob import glob
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+GNU_FLAGS = ["-std=c11", "-Wall", "-Wextra"]
+MSVC_FLAGS = ["/std:c11", "/experimental:c11atomics", "/W3"]
+
+
+def is_set(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
+
+
+SANITIZERS = os.environ.get("HEADRACE_SANITIZE", "")
+DEBUG = is_set("HEADRACE_DEBUG") or bool(SANITIZERS)
+
+
+def gnu_flags() -> tuple[list[str], list[str]]:
+    """Flags for gcc and clang: to compile, to link."""
+    compile_flags = [*GNU_FLAGS, *(["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3"])]
+    link_flags = []
+    if is_set("HEADRACE_WERROR"):
+        compile_flags.append("-Werror")
+    if SANITIZERS:
+        compile_flags += [f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"]
+        link_flags.append(f"-fsanitize={SANITIZERS}")
+    return compile_flags, link_flags
+
+
+def msvc_flags() -> tuple[list[str], list[str]]:
+    """Flags for Microsoft's compiler: to compile, to link."""
+    compile_flags = [*MSVC_FLAGS, *(["/Od", "/Zi", "/UNDEBUG"] if DEBUG else ["/O2"])]
+    if is_set("HEADRACE_WERROR"):
+        compile_flags.append("/WX")
+    if SANITIZERS:
+        compile_flags += [f"/fsanitize={name}" for name in SANITIZERS.split(",")]
+    return compile_flags, []
+
+
+class BuildCore(build_ext):
+    """Gives each extension the flags of the compiler that was found."""
+
+    def build_extensions(self) -> None:
+        flags = msvc_flags if self.compiler.compiler_type == "msvc" else gnu_flags
+        for extension in self.extensions:
+            extension.extra_compile_args, extension.extra_link_args = flags()
+        super().build_extensions()
+
+
+def extensions() -> list[Extension]:
+    """The C core, for CPython only: another interpreter runs the pure-Python twin faster than C behind an emulated API."""
+    sources = sorted(glob("csrc/*.c"))
+    if not sources or sys.implementation.name != "cpython":
+        return []
+    return [
+        Extension(
+            "headrace.backends.memory._core",
+            sources=sources,
+            include_dirs=["csrc"],
+            depends=[*sorted(glob("csrc/*.h")), "setup.py"],
+            optional=not is_set("HEADRACE_REQUIRE_C"),
+        )
+    ]
+
+
+def options() -> dict[str, dict[str, object]]:
+    """A build of a special kind has a folder of its own: its objects must never be taken for those of a normal build."""
+    kinds = [name for name in ("HEADRACE_SANITIZE", "HEADRACE_DEBUG", "HEADRACE_WERROR") if is_set(name)]
+    return {"build": {"build_base": "build/" + "-".join(kinds).lower()}} if kinds else {}
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildCore}, options=options())
