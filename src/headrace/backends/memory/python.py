@@ -1,0 +1,728 @@
+"""The memory rung in Python: the readable specification of the C core, and its fallback.
+
+It is the algorithm of the standard library's ``queue`` in Python 3.13 (one mutex, three conditions,
+four hooks) with what Headrace adds. The C core runs the functions of this module too, on its own
+objects, once somebody has asked such an object for its mutex, its conditions or its container, or has
+overridden a hook (see ``csrc/opened.h``). They therefore keep to the attributes that the standard
+library's queues have, and to those listed here:
+
+``_put_total``, ``_get_total``, ``_dropped_total``
+    Counters behind ``stats()``. Written under the mutex.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from time import monotonic
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any
+
+from headrace.backends.memory.waiting import Condition, Mutex
+from headrace.contract import Stats
+from headrace.errors import Empty, Full, NotSupported, ShutDown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"]
+
+NEGATIVE_TIMEOUT = "'timeout' must be a non-negative number"
+NO_CONTAINS = "'in' would take the items out of a queue: use qsize(), peek() or stats() to look into it"
+NO_PICKLE = (
+    "a {} lives in one process and cannot be pickled or copied: share it between threads, "
+    "or hand its items over"
+)
+
+
+def check_maxsize(maxsize: float) -> float:
+    """Return *maxsize*, or raise TypeError when it is not a number that a size compares with."""
+    try:
+        maxsize > 0  # noqa: B015 - asked for its TypeError
+    except TypeError:
+        raise TypeError(
+            f"maxsize must be a number (0 for no bound), not {type(maxsize).__name__}: {maxsize!r}"
+        ) from None
+    return maxsize
+
+
+def deadline_after(timeout: float | None) -> float | None:
+    """The monotonic time *timeout* seconds from now; None for no limit."""
+    if timeout is None:
+        return None
+    if timeout < 0:
+        raise ValueError(NEGATIVE_TIMEOUT)
+    if timeout != timeout:
+        raise ValueError("'timeout' must be a number of seconds, not NaN")
+    # Longer than a lock can wait (292 years) is for ever.
+    return None if timeout > 9e9 else monotonic() + timeout
+
+
+def remaining_until(deadline: float | None) -> float | None:
+    """Seconds left until *deadline*, never negative; None for no limit."""
+    return None if deadline is None else max(0.0, deadline - monotonic())
+
+
+class Item:
+    """The context manager that ``Queue.item`` returns: a get on entering, a ``task_done`` on leaving."""
+
+    __slots__ = ("_arguments", "_queue")
+
+    def __init__(self, queue: Queue, block: bool, timeout: float | None) -> None:
+        self._queue = queue
+        self._arguments = (block, timeout)
+
+    def __enter__(self) -> Any:
+        return self._queue.get(*self._arguments)
+
+    def __exit__(self, *error: object) -> None:
+        self._queue.task_done()
+
+
+class Queue:
+    """A first-in, first-out queue for threads: ``queue.Queue`` of Python 3.13, and more.
+
+    Args:
+        maxsize: how many items may wait; 0 or less is no bound. Assigning ``maxsize`` later takes
+            effect at once, for callers that wait as well.
+
+    Every method is safe to call from any thread, from a destructor and from a signal handler.
+    """
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._maxsize = check_maxsize(maxsize)
+        # Guards everything below; not held while user code runs, hooks and comparisons excepted.
+        self.mutex = Mutex()
+        self.not_empty = Condition(self.mutex)
+        self.not_full = Condition(self.mutex)
+        self.all_tasks_done = Condition(self.mutex)
+        self.unfinished_tasks = 0
+        self.is_shutdown = False
+        self._put_total = 0
+        self._get_total = 0
+        self._dropped_total = 0
+        self._init(maxsize)
+
+    @property
+    def maxsize(self) -> int:
+        """How many items may wait; 0 or less is no bound."""
+        return self._maxsize  # type: ignore[return-value]
+
+    @maxsize.setter
+    def maxsize(self, maxsize: int) -> None:
+        self._maxsize = check_maxsize(maxsize)
+        with self.mutex:
+            self.not_full.notify_all()
+
+    # -- putting ---------------------------------------------------------------------------------
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put *item* into the queue, waiting for room.
+
+        Args:
+            item: anything.
+            block: False raises ``Full`` at once when there is no room.
+            timeout: seconds to wait for room; None waits for as long as it takes.
+
+        Raises:
+            Full: no room, or none within the timeout.
+            ShutDown: the queue is shut down, or was while this call waited.
+            ValueError: *timeout* is negative.
+        """
+        with self.mutex:
+            Queue._wait_for_room(self, block, timeout)
+            Queue._insert(self, item)
+
+    def _wait_for_room(self, block: bool, timeout: float | None) -> None:
+        """Return with the mutex held and room for an item, or raise. The mutex must be held."""
+        if self.is_shutdown:
+            raise ShutDown
+        if self.maxsize <= 0:
+            return
+        deadline = deadline_after(timeout) if block else None
+        try:
+            while 0 < self.maxsize <= self._qsize():
+                if not block or (deadline is not None and deadline <= monotonic()):
+                    raise Full
+                self.not_full.wait(remaining_until(deadline))
+                if self.is_shutdown:
+                    raise ShutDown
+        except BaseException:
+            # The wake-up that this caller leaves unused may be another's.
+            self.not_full.notify()
+            raise
+
+    def _insert(self, item: Any) -> None:
+        self._put(item)
+        self.unfinished_tasks += 1
+        self._put_total += 1
+        self.not_empty.notify()
+
+    def put_nowait(self, item: Any) -> None:
+        """Put *item* if there is room now, else raise ``Full``. Never blocks."""
+        return self.put(item, block=False)
+
+    def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
+        """Put all *items* in order, each as soon as there is room for it.
+
+        A list or tuple goes in by chunks, one lock for each; other iterables are drawn from one item
+        at a time, with no lock held. Items of other producers may come in between.
+
+        Args:
+            items: what to put.
+            block: False raises ``Full`` at the first item that finds no room.
+            timeout: seconds for the whole call; None waits for as long as it takes.
+
+        Raises:
+            Full: out of room and of time. ``put_count`` items are in; ``pending`` holds an item that
+                had been drawn from an iterator already.
+            ShutDown: the queue is shut down, with ``put_count`` and ``pending`` likewise.
+            ValueError: *timeout* is negative.
+        """
+        deadline = deadline_after(timeout) if block else None
+        if isinstance(items, (list, tuple)):
+            Queue._put_sequence(self, items, block, deadline)
+        else:
+            Queue._put_iterable(self, items, block, deadline)
+
+    def _put_sequence(
+        self, items: list[Any] | tuple[Any, ...], block: bool, deadline: float | None
+    ) -> None:
+        count = 0
+        try:
+            while count < len(items):
+                with self.mutex:
+                    Queue._wait_for_room(self, block, remaining_until(deadline))
+                    while count < len(items) and not 0 < self.maxsize <= self._qsize():
+                        Queue._insert(self, items[count])
+                        count += 1
+        except (Full, ShutDown) as error:
+            error.put_count = count
+            raise
+
+    def _put_iterable(self, items: Iterable[Any], block: bool, deadline: float | None) -> None:
+        count = 0
+        for item in items:
+            try:
+                Queue.put(self, item, block, remaining_until(deadline))
+            except (Full, ShutDown) as error:
+                error.put_count = count
+                error.pending = (item,)
+                raise
+            count += 1
+
+    # -- getting ---------------------------------------------------------------------------------
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the next item out, waiting for one.
+
+        Args:
+            block: False raises ``Empty`` at once when no item is there.
+            timeout: seconds to wait for an item; None waits for as long as it takes.
+
+        Raises:
+            Empty: no item, or none within the timeout.
+            ShutDown: the queue is shut down and has no item left.
+            ValueError: *timeout* is negative.
+        """
+        with self.mutex:
+            Queue._wait_for_item(self, block, timeout)
+            return Queue._take(self)
+
+    def _wait_for_item(self, block: bool, timeout: float | None) -> None:
+        """Return with the mutex held and an item there, or raise. The mutex must be held."""
+        if self.is_shutdown and not self._qsize():
+            raise ShutDown
+        deadline = deadline_after(timeout) if block else None
+        try:
+            while not self._qsize():
+                if not block or (deadline is not None and deadline <= monotonic()):
+                    raise Empty
+                self.not_empty.wait(remaining_until(deadline))
+                if self.is_shutdown and not self._qsize():
+                    raise ShutDown
+        except BaseException:
+            self.not_empty.notify()
+            raise
+
+    def _take(self) -> Any:
+        try:
+            item = self._get()
+        except BaseException:
+            self.not_empty.notify()
+            raise
+        self._get_total += 1
+        self.not_full.notify()
+        return item
+
+    def get_nowait(self) -> Any:
+        """Take the next item if one is there now, else raise ``Empty``. Never blocks."""
+        return self.get(block=False)
+
+    def get_many(self, max_items: int, block: bool = True, timeout: float | None = None) -> list[Any]:
+        """Take up to *max_items* items, in order, waiting only for the first.
+
+        The caller owes one ``task_done`` for each item.
+
+        Raises:
+            Empty: no item, or none within *timeout* seconds.
+            ShutDown: the queue is shut down and has no item left.
+            ValueError: *max_items* is less than 1, or *timeout* is negative.
+        """
+        if max_items < 1:
+            raise ValueError(f"'max_items' must be at least 1, not {max_items!r}")
+        with self.mutex:
+            Queue._wait_for_item(self, block, timeout)
+            items = [Queue._take(self)]
+            while len(items) < max_items and self._qsize():
+                try:
+                    items.append(Queue._take(self))
+                except Exception:
+                    break  # a hook's error must not cost what is in hand; the next get meets it
+            return items
+
+    def item(self, block: bool = True, timeout: float | None = None) -> Item:
+        """A context manager: gets on entering, and settles on leaving whatever happens.
+
+        ``with queue.item() as item:`` is ``item = queue.get()`` with a ``task_done()`` that can be
+        neither forgotten nor called for a get that failed. Entering raises what ``get`` raises.
+        """
+        return Item(self, block, timeout)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Get items until the queue is shut down and drained. The caller owes each a ``task_done``."""
+        while True:
+            try:
+                item = self.get()
+            except ShutDown:
+                return
+            yield item
+
+    # -- settling --------------------------------------------------------------------------------
+
+    def task_done(self) -> None:
+        """Say that the work on one item that was taken is complete.
+
+        Raises:
+            ValueError: called more often than items were put.
+        """
+        with self.mutex:
+            unfinished = self.unfinished_tasks - 1
+            if unfinished < 0:
+                raise ValueError("task_done() called too many times")
+            if unfinished == 0:
+                self.all_tasks_done.notify_all()
+            self.unfinished_tasks = unfinished
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until every item that was put has been settled by ``task_done``.
+
+        Raises:
+            TimeoutError: items are unfinished after *timeout* seconds.
+            ValueError: *timeout* is negative.
+        """
+        deadline = deadline_after(timeout)
+        with self.mutex:
+            while self.unfinished_tasks:
+                if deadline is not None and deadline <= monotonic():
+                    raise TimeoutError(
+                        f"{self.unfinished_tasks} items were unfinished after {timeout} seconds"
+                    )
+                self.all_tasks_done.wait(remaining_until(deadline))
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the queue down: puts raise ``ShutDown`` from now on, gets once it is empty.
+
+        Args:
+            immediate: drop the waiting items too, each counted as done. ``join`` still waits for
+                items that consumers hold.
+        """
+        dropped: list[Any] = []
+        with self.mutex:
+            self.is_shutdown = True
+            try:
+                if immediate:
+                    Queue._drop_waiting(self, dropped)
+            finally:
+                self.not_empty.notify_all()
+                self.not_full.notify_all()
+        # The items are let go of here, where their destructors find the mutex free.
+
+    def clear(self) -> int:
+        """Drop the waiting items, each counted as done. Returns how many. Never blocks."""
+        dropped: list[Any] = []
+        with self.mutex:
+            try:
+                Queue._drop_waiting(self, dropped)
+            finally:
+                self.not_full.notify_all()
+        return len(dropped)
+
+    def _drop_waiting(self, dropped: list[Any]) -> None:
+        """Move all waiting items to *dropped* and lower the counts. The mutex must be held."""
+        try:
+            while self._qsize():
+                dropped.append(self._get())
+                self._dropped_total += 1
+                if self.unfinished_tasks > 0:
+                    self.unfinished_tasks -= 1
+        finally:
+            self.all_tasks_done.notify_all()
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def qsize(self) -> int:
+        """How many items wait now. Another thread may change it before you read it."""
+        with self.mutex:
+            return self._qsize()
+
+    def __len__(self) -> int:
+        return self.qsize()
+
+    def __bool__(self) -> bool:
+        """Always True, as for ``queue.Queue``: code that says ``queue or Queue()`` goes on working."""
+        return True
+
+    def __contains__(self, item: object) -> bool:
+        raise TypeError(NO_CONTAINS)
+
+    def empty(self) -> bool:
+        """Whether no item waits now. Another thread may change it before you read it."""
+        with self.mutex:
+            return not self._qsize()
+
+    def full(self) -> bool:
+        """Whether ``put`` would wait now. Another thread may change it before you read it."""
+        with self.mutex:
+            return 0 < self.maxsize <= self._qsize()
+
+    def peek(self) -> Any:
+        """The item that ``get`` would take now, left where it is. Never blocks.
+
+        Raises:
+            Empty: no item waits.
+            NotSupported: a subclass overrides ``_get`` and not ``_peek``.
+        """
+        with self.mutex:
+            if not self._qsize():
+                raise Empty
+            return self._peek()
+
+    def stats(self) -> Stats:
+        """The counters of this queue at one instant. Never blocks."""
+        with self.mutex:
+            return Stats(
+                waiting=self._qsize(),
+                unfinished=self.unfinished_tasks,
+                maxsize=self.maxsize,
+                put_total=self._put_total,
+                get_total=self._get_total,
+                dropped_total=self._dropped_total,
+                getters_blocked=self.not_empty.waiter_count(),
+                putters_blocked=self.not_full.waiter_count(),
+                is_shutdown=self.is_shutdown,
+            )
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError(NO_PICKLE.format(type(self).__name__))
+
+    # -- hooks: override them for another order; they are called with the mutex held ---------------
+
+    queue: Any
+
+    def _init(self, maxsize: int) -> None:
+        self.queue = deque()
+
+    def _qsize(self) -> int:
+        return len(self.queue)
+
+    def _put(self, item: Any) -> None:
+        self.queue.append(item)
+
+    def _get(self) -> Any:
+        return self.queue.popleft()
+
+    def _peek(self) -> Any:
+        check_peek(type(self), Queue._get, Queue._peek)
+        return self.queue[0]
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+
+def check_peek(cls: type, get: Callable[..., Any], peek: Callable[..., Any]) -> None:
+    """Refuse to guess which item an overridden ``_get`` would take."""
+    if getattr(cls, "_peek", peek) is peek and getattr(cls, "_get", get) is not get:
+        raise NotSupported(f"{cls.__name__} overrides _get(): override _peek() too, to use peek()")
+
+
+class LifoQueue(Queue):
+    """A last-in, first-out queue: ``get`` takes the item that was put last."""
+
+    def _init(self, maxsize: int) -> None:
+        self.queue = []
+
+    def _get(self) -> Any:
+        return self.queue.pop()
+
+    def _peek(self) -> Any:
+        check_peek(type(self), LifoQueue._get, LifoQueue._peek)
+        return self.queue[-1]
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+
+class Entry:
+    """An item in a heap, ordered by its key and then by its turn.
+
+    It compares with bare items too, for heaps that hold both.
+    """
+
+    __slots__ = ("item", "key", "keyed", "turn")
+
+    def __init__(self, key: Any, turn: int, item: Any, keyed: bool) -> None:
+        self.key = key
+        self.turn = turn
+        self.item = item
+        # Whether the key was given with priority=; else it is the item itself.
+        self.keyed = keyed
+
+    def __lt__(self, other: Any) -> bool:
+        if not isinstance(other, Entry):
+            return bool(self.key < other)
+        if self.key < other.key:
+            return True
+        if other.key < self.key:
+            return False
+        return self.turn < other.turn
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(other < self.key)
+
+
+class PriorityQueue(Queue):
+    """A queue whose ``get`` takes the lowest item, or the one put with the lowest ``priority``.
+
+    Equal ones come out in the order in which they were put. That ends when somebody asks for the
+    attribute ``queue``: it is the plain heap of bare items that the standard library has, which keeps
+    no order among equals.
+    """
+
+    # The heap of entries; None from the time on that `queue` holds the bare items.
+    _entries: list[Entry] | None
+    # While the heap is being changed, puts of the same thread (destructors, signals) wait here.
+    _late: deque[Entry]
+
+    def put(
+        self,
+        item: Any,
+        block: bool = True,
+        timeout: float | None = None,
+        *,
+        priority: Any = None,
+    ) -> None:
+        """Put *item*, ordered by *priority* (lowest first) when it is given, else by itself.
+
+        With a priority the items need not be comparable. Otherwise as ``Queue.put``.
+
+        Raises:
+            TypeError: the key does not compare with those that wait; the queue is as it was.
+        """
+        if priority is not None:
+            item = Entry(priority, 0, item, keyed=True)
+        Queue.put(self, item, block, timeout)
+
+    def put_nowait(self, item: Any, *, priority: Any = None) -> None:
+        """Put *item* if there is room now, else raise ``Full``. Never blocks."""
+        if priority is None:
+            return self.put(item, block=False)
+        return self.put(item, block=False, priority=priority)
+
+    def _init(self, maxsize: int) -> None:
+        self._turn = 0
+        self._changing = False
+        self._late = deque()
+        self._entries = []
+
+    @property
+    def queue(self) -> Any:
+        """The heap of bare items, as the standard library has it. Equal items lose their order."""
+        with self.mutex:
+            if self._entries is not None:
+                self._bare = bare_heap(self._entries)
+                self._entries = None
+            return self._bare
+
+    @queue.setter
+    def queue(self, items: list[Any]) -> None:
+        with self.mutex:
+            self._bare = items
+            self._entries = None
+
+    def _qsize(self) -> int:
+        entries = self._entries
+        return len(self.queue) if entries is None else len(entries) + len(self._late)
+
+    def _put(self, item: Any) -> None:
+        if self._entries is None:
+            return heap_put(self, item)
+        self._turn += 1
+        if isinstance(item, Entry):
+            item.turn = self._turn
+        else:
+            item = Entry(item, self._turn, item, keyed=False)
+        if self._changing:
+            self._late.append(item)
+            return None
+        return self._change(insert, item)
+
+    def _get(self) -> Any:
+        if self._entries is None:
+            return heap_get(self)
+        if self._changing:
+            # A destructor or a signal handler struck inside this very heap: what is late is free.
+            if not self._late:
+                raise Empty
+            return self._late.popleft().item
+        return self._change(remove_first)
+
+    def _change(self, change: Callable[..., Any], *arguments: Any) -> Any:
+        """Run *change* on the heap, and then put what came in from inside of it."""
+        assert self._entries is not None
+        self._changing = True
+        try:
+            return change(self._entries, *arguments)
+        finally:
+            while self._late:
+                insert(self._entries, self._late.popleft())
+            self._changing = False
+
+    def _peek(self) -> Any:
+        check_peek(type(self), PriorityQueue._get, PriorityQueue._peek)
+        return heap_peek(self) if self._entries is None else self._entries[0].item
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+
+def insert(heap: list[Entry], entry: Entry) -> None:
+    """Add *entry*. All comparisons come before the first change, so one that raises changes nothing."""
+    path = [len(heap)]
+    while path[-1] > 0:
+        parent = (path[-1] - 1) >> 1
+        if not entry < heap[parent]:
+            break
+        path.append(parent)
+    heap.append(entry)
+    for below, above in zip(path, path[1:], strict=False):
+        heap[below] = heap[above]
+    heap[path[-1]] = entry
+
+
+def remove_first(heap: list[Entry]) -> Any:
+    """Take out the lowest entry's item. All comparisons come before the first change."""
+    size = len(heap) - 1
+    last = heap[size]
+    # The hole at the top sinks along the lesser children to the place where `last` fits.
+    path = [0]
+    while (child := 2 * path[-1] + 1) < size:
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if last < heap[child]:
+            break
+        path.append(child)
+    first = heap[0]
+    for above, below in zip(path, path[1:], strict=False):
+        heap[above] = heap[below]
+    heap[path[-1]] = last
+    heap.pop()
+    return first.item
+
+
+def bare_heap(entries: list[Entry]) -> list[Any]:
+    """The bare items of *entries*, still a heap; those with a priority of their own stay entries."""
+    return [entry if entry.keyed else entry.item for entry in entries]
+
+
+def heap_put(queue: Any, item: Any) -> None:
+    """``_put`` on the bare heap, as in the standard library."""
+    heappush(queue.queue, item)
+
+
+def heap_get(queue: Any) -> Any:
+    """``_get`` on the bare heap, as in the standard library."""
+    item = heappop(queue.queue)
+    return item.item if isinstance(item, Entry) else item
+
+
+def heap_peek(queue: Any) -> Any:
+    """``_peek`` on the bare heap."""
+    item = queue.queue[0]
+    return item.item if isinstance(item, Entry) else item
+
+
+class SimpleQueue:
+    """An unbounded first-in, first-out queue without ``task_done``: ``queue.SimpleQueue``."""
+
+    def __init__(self) -> None:
+        self._items: deque[Any] = deque()
+        self._not_empty = Condition(Mutex())
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put *item*. Never blocks; *block* and *timeout* are there for likeness with ``Queue.put``."""
+        with self._not_empty:
+            self._items.append(item)
+            self._not_empty.notify()
+
+    def put_nowait(self, item: Any) -> None:
+        """Put *item*. Never blocks."""
+        self.put(item)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the next item out, waiting for one, at most *timeout* seconds when that is given.
+
+        Raises:
+            Empty: no item, or none within the timeout.
+            ValueError: *timeout* is negative.
+        """
+        deadline = deadline_after(timeout) if block else None
+        with self._not_empty:
+            try:
+                while not self._items:
+                    if not block or (deadline is not None and deadline <= monotonic()):
+                        raise Empty
+                    self._not_empty.wait(remaining_until(deadline))
+                return self._items.popleft()
+            except BaseException:
+                self._not_empty.notify()
+                raise
+
+    def get_nowait(self) -> Any:
+        """Take the next item if one is there now, else raise ``Empty``. Never blocks."""
+        return self.get(block=False)
+
+    def empty(self) -> bool:
+        """Whether no item waits now."""
+        return not self._items
+
+    def qsize(self) -> int:
+        """How many items wait now."""
+        return len(self._items)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError(NO_PICKLE.format(type(self).__name__))
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+
+def parts(container: Any) -> tuple[Mutex, Condition, Condition, Condition, Any]:
+    """What a C queue needs when it is opened: a mutex, its three conditions, an empty container."""
+    mutex = Mutex()
+    return (mutex, Condition(mutex), Condition(mutex), Condition(mutex), container)
+
+
+for _public in (Queue, LifoQueue, PriorityQueue, SimpleQueue):
+    # Where users import them from, as the C types say too.
+    _public.__module__ = "headrace"
+del _public
+

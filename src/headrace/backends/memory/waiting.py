@@ -1,0 +1,128 @@
+"""The mutex and the conditions of a queue that runs in Python.
+
+They are ``threading.RLock`` and ``threading.Condition``, hardened where those can be hurt:
+
+* The mutex is reentrant, so a ``put`` from a destructor, from the garbage collector or from a signal
+  handler that strikes while the same thread is inside the queue goes through in place of deadlocking.
+* A waiter is taken off its condition's list before it is woken, so that a nested or interrupted
+  ``notify`` cannot wake one twice; and a wake-up whose receiver was interrupted is passed on.
+* In a forked child the mutex is free (unless the forking thread held it) and nobody waits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from _thread import RLock, allocate_lock
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from threading import Lock
+
+    _Base = threading.Condition
+else:
+    _Base = threading.Condition
+
+__all__ = ["Condition", "Mutex"]
+
+
+class Mutex(RLock):  # type: ignore[misc]  # typeshed has the C type only as a function before 3.13
+    """A reentrant lock with the ``locked()`` that ``threading.Lock`` has and older ``RLock``s lack."""
+
+    def locked(self) -> bool:
+        """Whether any thread holds the mutex now. Never blocks."""
+        if self._is_owned():
+            return True
+        if self.acquire(blocking=False):
+            self.release()
+            return False
+        return True
+
+
+class Condition(_Base):
+    """``threading.Condition`` whose wake-ups survive interrupts, reentrancy and forks."""
+
+    def __init__(self, mutex: Mutex) -> None:
+        """Make a condition of *mutex*, known to the at-fork handler for as long as it lives."""
+        super().__init__(mutex)  # type: ignore[arg-type]
+        _conditions.add(self)
+
+    def waiter_count(self) -> int:
+        """How many threads are asleep here and not yet woken."""
+        return len(self._waiters)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Release the mutex, sleep until notified, hold the mutex again.
+
+        Returns whether a notification came, within *timeout* seconds when that is given. If an
+        exception (Ctrl-C) ends the wait, a notification that had come is given to another waiter.
+        """
+        if not self._is_owned():
+            raise RuntimeError("cannot wait on an un-acquired lock")
+        waiter = allocate_lock()
+        waiter.acquire()
+        self._waiters.append(waiter)
+        try:
+            return self._sleep(waiter, timeout)
+        except BaseException:
+            if not self._withdraw(waiter):
+                self.notify()
+            raise
+
+    def _sleep(self, waiter: Lock, timeout: float | None) -> bool:
+        saved = None
+        try:
+            saved = self._release_save()
+            if timeout is None:
+                woken = waiter.acquire()
+            else:
+                woken = waiter.acquire(True, timeout) if timeout > 0 else waiter.acquire(False)
+        finally:
+            self._hold_again(saved)
+        # Not woken, and no longer on the list: the notification came as the time ran out.
+        return woken or not self._withdraw(waiter)
+
+    def _hold_again(self, saved: object) -> None:
+        if saved is not None:
+            self._acquire_restore(saved)
+        elif not self._is_owned():
+            # The interrupt fell between releasing and noting what was released.
+            self._lock.acquire()
+
+    def _withdraw(self, waiter: Lock) -> bool:
+        """Take *waiter* off the list; False when somebody has woken it already."""
+        try:
+            self._waiters.remove(waiter)
+        except ValueError:
+            return False
+        return True
+
+    def notify(self, n: int = 1) -> None:
+        """Wake up to *n* waiters, the longest asleep first. The mutex must be held."""
+        if not self._is_owned():
+            raise RuntimeError("cannot notify on un-acquired lock")
+        waiters = self._waiters
+        while n > 0 and waiters:
+            # Leaving the list first makes each waiter ours alone, whoever interrupts us here.
+            waiters.popleft().release()
+            n -= 1
+
+    def notify_all(self) -> None:
+        """Wake every waiter. The mutex must be held."""
+        self.notify(len(self._waiters))
+
+
+_conditions: WeakSet[Condition] = WeakSet()
+
+
+def _reset_after_fork() -> None:
+    """In the child: free what threads held that the fork did not bring along."""
+    for condition in list(_conditions):
+        condition._waiters.clear()
+        if not condition._is_owned():
+            condition._lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

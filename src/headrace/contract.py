@@ -1,0 +1,83 @@
+"""What every rung promises: the names, their meanings, and the record that ``stats()`` returns."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import NamedTuple, Protocol, TypeVar
+
+    T = TypeVar("T")
+
+    class Stats(NamedTuple):
+        """One look at a queue, taken at one instant."""
+
+        waiting: int
+        unfinished: int
+        maxsize: int
+        put_total: int
+        get_total: int
+        dropped_total: int
+        getters_blocked: int
+        putters_blocked: int
+        is_shutdown: bool
+
+    class QueueContract(Protocol[T]):
+        """The methods that producers, consumers and the command line rely on, and no others."""
+
+        @property
+        def maxsize(self) -> int: ...
+        @property
+        def is_shutdown(self) -> bool: ...
+        def put(self, item: T, block: bool = True, timeout: float | None = None) -> None: ...
+        def put_nowait(self, item: T) -> None: ...
+        def put_many(
+            self, items: Iterable[T], block: bool = True, timeout: float | None = None
+        ) -> None: ...
+        def get(self, block: bool = True, timeout: float | None = None) -> T: ...
+        def get_nowait(self) -> T: ...
+        def get_many(
+            self, max_items: int, block: bool = True, timeout: float | None = None
+        ) -> list[T]: ...
+        def item(
+            self, block: bool = True, timeout: float | None = None
+        ) -> AbstractContextManager[T]: ...
+        def task_done(self) -> None: ...
+        def join(self, timeout: float | None = None) -> None: ...
+        def qsize(self) -> int: ...
+        def empty(self) -> bool: ...
+        def full(self) -> bool: ...
+        def shutdown(self, immediate: bool = False) -> None: ...
+        def stats(self) -> Stats: ...
+        def __iter__(self) -> Iterator[T]: ...
+
+else:
+    # typing costs several milliseconds at import; a namedtuple is the same record.
+    class Stats(
+        namedtuple(
+            "Stats",
+            "waiting unfinished maxsize put_total get_total dropped_total "
+            "getters_blocked putters_blocked is_shutdown",
+        )
+    ):
+        """One look at a queue, taken at one instant.
+
+        Attributes:
+            waiting: items in the queue now.
+            unfinished: items put and not yet settled by ``task_done``; ``join`` waits for 0.
+            maxsize: the bound on ``waiting``; 0 or less is no bound.
+            put_total: items that went in since the queue was made.
+            get_total: items that came out to a consumer.
+            dropped_total: items that ``clear`` or ``shutdown(immediate=True)`` dropped.
+            getters_blocked: threads asleep in ``get``.
+            putters_blocked: threads asleep in ``put``.
+            is_shutdown: whether ``shutdown`` was called.
+        """
+
+        __slots__ = ()
+
+
+__all__ = ["QueueContract", "Stats"] if TYPE_CHECKING else ["Stats"]

@@ -1,0 +1,57 @@
+"""The errors of every rung, under one base, each also the standard one that it stands for."""
+
+from __future__ import annotations
+
+import queue as _standard
+
+__all__ = ["Empty", "Full", "HeadraceError", "InvalidURL", "NotSupported", "ShutDown"]
+
+
+class HeadraceError(Exception):
+    """The base of everything that Headrace raises by itself."""
+
+
+class Empty(HeadraceError, _standard.Empty):
+    """No item was there, or none came within the timeout. Also a ``queue.Empty``."""
+
+
+class Full(HeadraceError, _standard.Full):
+    """There was no room, or none came within the timeout. Also a ``queue.Full``.
+
+    Attributes:
+        put_count: how many items of the call went in (0 for ``put``; for ``put_many`` the first
+            ``put_count`` items are in the queue and the others are not).
+        pending: items that ``put_many`` had already drawn from an iterator and could not put.
+    """
+
+    put_count: int = 0
+    pending: tuple[object, ...] = ()
+
+
+# Python 3.13 brought queue.ShutDown; before it there is nothing that old code could catch.
+_StandardShutDown: type[Exception] = getattr(_standard, "ShutDown", Exception)
+_shutdown_bases = (
+    (HeadraceError,) if _StandardShutDown is Exception else (HeadraceError, _StandardShutDown)
+)
+
+
+class ShutDown(*_shutdown_bases):  # type: ignore[misc]
+    """The queue was shut down: nothing goes in any more, or nothing is left to come out.
+
+    Also a ``queue.ShutDown`` where the standard library has one (Python 3.13 and later).
+
+    Attributes:
+        put_count: how many items of the call went in before (see ``Full``).
+        pending: items that ``put_many`` had already drawn from an iterator and could not put.
+    """
+
+    put_count: int = 0
+    pending: tuple[object, ...] = ()
+
+
+class NotSupported(HeadraceError):
+    """This backend, or this build, cannot honour what was asked. The message says what can."""
+
+
+class InvalidURL(HeadraceError, ValueError):
+    """``headrace.open`` was given something that is not the URL of a queue."""
