@@ -15,7 +15,8 @@ from glob import glob
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-GNU_FLAGS = ["-std=c11", "-Wall", "-Wextra"]
+# gnu11: strict c11 hides the monotonic clock and what else POSIX adds to the standard headers.
+GNU_FLAGS = ["-std=gnu11", "-Wall", "-Wextra"]
 MSVC_FLAGS = ["/std:c11", "/experimental:c11atomics", "/W3"]
 
 
@@ -60,7 +61,7 @@ class BuildCore(build_ext):
 
 
 def extensions() -> list[Extension]:
-    """The C core, for CPython only: another interpreter runs the pure-Python twin faster than C behind an emulated API."""
+    """The C core, for CPython only: others run the pure-Python twin faster than C behind an emulated API."""
     sources = sorted(glob("csrc/*.c"))
     if not sources or sys.implementation.name != "cpython":
         return []
@@ -76,9 +77,13 @@ def extensions() -> list[Extension]:
 
 
 def options() -> dict[str, dict[str, object]]:
-    """A build of a special kind has a folder of its own: its objects must never be taken for those of a normal build."""
-    kinds = [name for name in ("HEADRACE_SANITIZE", "HEADRACE_DEBUG", "HEADRACE_WERROR") if is_set(name)]
-    return {"build": {"build_base": "build/" + "-".join(kinds).lower()}} if kinds else {}
+    """A special build has a folder of its own: its objects must never be taken for those of a normal one."""
+    if SANITIZERS:
+        return {"build": {"build_base": "build/sanitize-" + SANITIZERS.replace(",", "-")}}
+    for kind in ("HEADRACE_DEBUG", "HEADRACE_WERROR"):
+        if is_set(kind):
+            return {"build": {"build_base": "build/" + kind.lower()}}
+    return {}
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildCore}, options=options())
