@@ -1,0 +1,117 @@
+"""What producers and consumers accept, and what they say to the rest."""
+
+from __future__ import annotations
+
+import queue as _standard
+from functools import partial
+from types import FunctionType, GeneratorType, MethodType
+
+from headrace.errors import NotSupported, ShutDown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, TypeAlias, TypeGuard, TypeVar
+
+    T = TypeVar("T")
+    Source: TypeAlias = Iterable[T] | Callable[[], Iterable[T]]
+
+__all__ = [
+    "SHUT_DOWN",
+    "check_count",
+    "check_handler",
+    "check_queue",
+    "check_source",
+    "close_if_generator",
+    "is_overridden",
+    "iterate",
+]
+
+# What a queue's put and get raise once it is shut down: ours, and queue.ShutDown where there is one.
+SHUT_DOWN: tuple[type[Exception], ...] = (ShutDown, getattr(_standard, "ShutDown", ShutDown))
+
+# inspect's CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR: a function with one of these does nothing when called.
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+
+def _flags(function: object) -> int:
+    """The flags of a callable that is written in Python, 0 for other objects."""
+    if isinstance(function, partial):
+        return _flags(function.func)
+    if not isinstance(function, (FunctionType, MethodType)):
+        function = getattr(type(function), "__call__", None)  # noqa: B004 - the method is wanted
+    if isinstance(function, MethodType):
+        function = function.__func__
+    return function.__code__.co_flags if isinstance(function, FunctionType) else 0
+
+
+def check_queue(queue: object, methods: tuple[str, ...], user: str) -> None:
+    """Raise unless *queue* has *methods*, ``shutdown`` among them, for threads."""
+    missing = [name for name in methods if not callable(getattr(queue, name, None))]
+    if missing == ["shutdown"]:
+        raise NotSupported(
+            f"a {user} needs a queue that can be shut down, and {queue!r} cannot: "
+            "use headrace.Queue() (the standard library's queues have shutdown() from Python 3.13 on)"
+        )
+    if missing:
+        raise TypeError(f"{queue!r} is no queue for a {user}, it has no {', '.join(missing)}: use headrace.Queue()")
+    if any(_flags(getattr(queue, name)) & _COROUTINE for name in methods):
+        raise TypeError(f"{queue!r} is a queue for coroutines, and a {user} is a thread: use headrace.Queue()")
+
+
+def check_source(source: object) -> None:
+    """Raise TypeError unless *source* is an iterable, or may be a function that returns one."""
+    if _flags(source) & (_COROUTINE | _ASYNC_GENERATOR) or not (_is_iterable(source) or callable(source)):
+        raise TypeError(
+            f"a source is an iterable, or a function without arguments that returns one, "
+            f"not {type(source).__name__}: {source!r}"
+        )
+
+
+def _is_iterable(source: object) -> TypeGuard[Iterable[Any]]:
+    kind = type(source)
+    return hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
+
+
+def iterate(source: Source[T]) -> Iterator[T]:
+    """Begin to iterate over *source*, or over what it returns. Raises TypeError when that is no iterable."""
+    items: object = source if _is_iterable(source) or not callable(source) else source()
+    if not _is_iterable(items):
+        raise TypeError(
+            f"{source!r} returned {items!r}, which is not iterable: write it as a generator (with yield), "
+            "or let it return a list"
+        )
+    return iter(items)
+
+
+def close_if_generator(iterator: Iterator[object]) -> None:
+    """Let a generator run its ``finally`` blocks now. Other iterators (files, say) are their owner's to close."""
+    if isinstance(iterator, GeneratorType):
+        iterator.close()
+
+
+def check_handler(handler: object, what: str = "handler") -> None:
+    """Raise TypeError unless *handler* can be called with an item and does its work then."""
+    if not callable(handler):
+        raise TypeError(f"{what} must be a function of one item, not {type(handler).__name__}: {handler!r}")
+    flags = _flags(handler)
+    if flags & (_COROUTINE | _ASYNC_GENERATOR):
+        raise TypeError(
+            f"{what} {handler!r} is a coroutine function, which a thread would call without running it: "
+            "make it a plain function (one that calls asyncio.run, say)"
+        )
+    if flags & _GENERATOR:
+        raise TypeError(f"{what} {handler!r} is a generator function, which does nothing when called: remove its yield")
+
+
+def is_overridden(method: str, instance: object, base: type) -> bool:
+    """Whether the class of *instance* has a *method* of its own in place of that of *base*."""
+    return getattr(type(instance), method) is not getattr(base, method)
+
+
+def check_count(name: str, value: object, least: int, meaning: str) -> None:
+    """Raise unless *value* is a whole number of at least *least*."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number ({meaning}), not {type(value).__name__}: {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least} ({meaning}), not {value!r}")

@@ -1,0 +1,214 @@
+"""``consume``: a source, a handler and some consumers, in one call that ends."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic, perf_counter
+
+from headrace.backends.memory import Queue
+from headrace.consumers.arguments import (
+    SHUT_DOWN,
+    check_count,
+    check_handler,
+    check_source,
+    close_if_generator,
+    iterate,
+)
+from headrace.consumers.failure import note_item, shown
+from headrace.consumers.progress import bar, expected_items
+from headrace.consumers.summary import ConsumerSummary, Summary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, NoReturn, TypeVar
+
+    from headrace.consumers.arguments import Source
+
+    T = TypeVar("T")
+
+__all__ = ["consume"]
+
+# How long Ctrl-C waits for handlers that are running, in seconds. The whole must be over within one.
+GRACE = 0.5
+
+
+def consume(
+    source: Source[T],
+    handler: Callable[[T], object],
+    consumers: int = 3,
+    maxsize: int = 1000,
+    progress: bool = False,
+) -> Summary:
+    """Hand each item of *source* to *handler*, in several threads, and return when all are handled.
+
+    ::
+
+        print(headrace.consume(open("names.txt"), look_up, consumers=8))
+
+    The source is iterated over in the calling thread (cursors, files and generators are often bound to one), at most
+    *maxsize* items ahead of the consumers. Items are begun in the order of the source.
+
+    The first failure stops all: no further item is taken, those that wait are dropped, handlers that are running
+    come to their end, the source is closed if it is a generator, and the error is raised. While the source itself is
+    computing or waiting for its next item, nobody can stop it: a failure is raised after that.
+
+    Ctrl-C (``KeyboardInterrupt`` in the calling thread) stops all as well, but waits at most half a second for handlers
+    that are running. Those that take longer are left behind in daemon threads, which do not keep the
+    program from ending.
+
+    Args:
+        source: an iterable, or a function without arguments that returns one.
+        handler: called with each item; what it returns is ignored. It must be safe to call from several threads.
+        consumers: how many threads, at least 1.
+        maxsize: how many items may wait for a consumer; 0 is no bound.
+        progress: show a progress bar on stderr when that is a terminal, and nothing otherwise. Needs
+            ``pip install 'headrace[cli]'``.
+
+    Returns:
+        What was done, in numbers: ``print`` it.
+
+    Raises:
+        Exception: what the handler or the source raised, with a note that says for which item. Several
+            (handlers may fail while others are coming to their end) are raised as one ``ExceptionGroup``, or
+            ``BaseExceptionGroup`` if one of them is no ``Exception``.
+        TypeError, ValueError: an argument is not what it should be.
+        ModuleNotFoundError: a progress bar is wanted and possible, and rich is not installed.
+    """
+    check_source(source)
+    check_handler(handler)
+    check_count("consumers", consumers, 1, "how many threads handle items")
+    check_count("maxsize", maxsize, 0, "how many items may wait, 0 for no bound")
+    begun = perf_counter()
+    run = Run(handler, consumers, maxsize)
+    with bar(progress, run.handled, expected_items(source)):
+        run.through(source)
+    return run.summary(perf_counter() - begun)
+
+
+class Handling(threading.Thread):
+    """One consumer of a run."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        # They always end before consume() returns or raises, except after Ctrl-C, when a handler takes longer than the
+        # grace: as a daemon it cannot keep the program from ending.
+        super().__init__(name=f"Consumer-{number}", daemon=True)
+        self._of_run = run
+        # Written by this thread alone, read by all at any time.
+        self.handled = 0
+
+    def run(self) -> None:
+        # Without task_done: this queue is nobody else's, and nobody joins it.
+        get, handle = self._of_run.queue.get, self._of_run.handler
+        while True:
+            try:
+                number, item = get()
+            except SHUT_DOWN:
+                return
+            try:
+                handle(item)
+            except BaseException as error:
+                note_item(error, item, number)
+                self._of_run.fail(error)
+                return
+            self.handled += 1
+            del item  # or it would live until the next one comes
+
+
+class Run:
+    """One call of ``consume``: its queue, its threads, and what went wrong."""
+
+    def __init__(self, handler: Callable[[Any], object], consumers: int, maxsize: int) -> None:
+        self.handler = handler
+        # Holds pairs: an item's position in the source, counted from 1, and the item.
+        self.queue: Queue[tuple[int, Any]] = Queue(maxsize)
+        self.threads = [Handling(self, number) for number in range(1, consumers + 1)]
+        # In the order in which they happened. Appended to by all threads.
+        self.errors: list[BaseException] = []
+        self.items: Iterator[Any] = iter(())
+
+    def handled(self) -> int:
+        """How many items are handled by now."""
+        return sum(thread.handled for thread in self.threads)
+
+    def fail(self, error: BaseException) -> None:
+        """Keep *error* and stop all: nothing more is put, what waits is dropped."""
+        self.errors.append(error)
+        self.queue.shutdown(immediate=True)
+
+    def through(self, source: Source[Any]) -> None:
+        """Hand all items of *source* to the threads, wait for their end, and raise what went wrong."""
+        try:
+            self._feed(source)
+            self._wait(None)
+            self._close_source()
+        except KeyboardInterrupt as interrupt:
+            self._give_up(interrupt)
+            raise
+        finally:
+            self.queue.shutdown(immediate=True)  # whatever happened, no thread may stay behind, waiting for items
+        if self.errors:
+            self._raise_errors()
+
+    def _feed(self, source: Source[Any]) -> None:
+        """Start the threads, and put what the source yields until it ends, it fails, or a handler has failed."""
+        number = 0
+        try:
+            for thread in self.threads:
+                thread.start()
+            self.items = iterate(source)
+            put = self.queue.put
+            for item in self.items:
+                number += 1
+                try:
+                    put((number, item))
+                except SHUT_DOWN:
+                    return
+                del item  # or it would live until the source yields another
+            self.queue.shutdown()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if number:
+                error.add_note(f"after item {number} of the source")
+            self.fail(error)
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait until all threads have ended, for *timeout* seconds at most."""
+        deadline = None if timeout is None else monotonic() + timeout
+        for thread in self.threads:
+            if thread.is_alive():  # Ctrl-C may have come before it was started
+                thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+
+    def _close_source(self) -> None:
+        """Close the source if it is a generator. After the handlers have ended: they may use what it holds open."""
+        try:
+            close_if_generator(self.items)
+        except Exception as error:
+            self.errors.append(error)
+
+    def _give_up(self, interrupt: KeyboardInterrupt) -> None:
+        """Stop all and wait no longer than the grace. Failures become notes: they must not hide the Ctrl-C."""
+        try:
+            self.queue.shutdown(immediate=True)
+            self._wait(GRACE)
+            self._close_source()
+        except KeyboardInterrupt:
+            pass  # pressed again, out of patience; the first is raised
+        for error in self.errors:
+            interrupt.add_note(f"before this was raised, an item or the source had failed: {shown(error)}")
+
+    def _raise_errors(self) -> NoReturn:
+        errors = self.errors
+        self.errors = []  # their tracebacks refer to this object: no cycle may keep their items alive
+        try:
+            if len(errors) == 1:
+                raise errors[0]
+            raise BaseExceptionGroup("consume() was stopped by several failures", errors)
+        finally:
+            del errors
+
+    def summary(self, seconds: float) -> Summary:
+        """The run in numbers, when it is over."""
+        per_consumer = tuple(ConsumerSummary(thread.name, thread.handled) for thread in self.threads)
+        return Summary(self.handled(), 0, seconds, per_consumer)

@@ -1,0 +1,103 @@
+"""What ended a worker: raised again by its ``join``, and reported once when nobody ever joined."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from weakref import WeakSet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import NoReturn
+
+__all__ = ["Failure", "note_item", "shown"]
+
+SHOWN_CHARACTERS = 200
+
+# Failures that no join has raised yet.
+_unseen: WeakSet[Failure] = WeakSet()
+
+
+class Failure:
+    """An exception that ended a worker, kept until somebody wants it.
+
+    One that nobody has wanted is given to ``threading.excepthook`` when it becomes garbage (which it does
+    together with its worker: the exception's traceback refers to that), or at the end of the interpreter.
+    """
+
+    __slots__ = ("__weakref__", "_error", "_seen", "_traceback", "_worker")
+
+    def __init__(self, error: BaseException, worker: threading.Thread) -> None:
+        self._error = error
+        self._worker = worker
+        # Raising adds to an exception's traceback: this is how long it was at first.
+        self._traceback: TracebackType | None = error.__traceback__
+        # Set before the failure is raised or reported, never unset.
+        self._seen = False
+        _unseen.add(self)
+
+    def raise_again(self) -> NoReturn:
+        """Raise the exception, with the traceback that it came with."""
+        self.forget()
+        raise self._error.with_traceback(self._traceback)
+
+    def forget(self) -> None:
+        """Do not report it: it was raised, or it is another process's."""
+        self._seen = True
+        _unseen.discard(self)
+
+    def report(self) -> None:
+        """Give it to ``threading.excepthook``, unless it was raised or reported before."""
+        if self._seen:
+            return
+        self.forget()
+        error = self._error.with_traceback(self._traceback)
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, self._traceback, self._worker)))
+
+    __del__ = report
+
+
+def _report_unseen() -> None:
+    for failure in list(_unseen):
+        try:
+            failure.report()
+        except Exception as error:  # a hook that fails must not keep the others from being reported
+            sys.excepthook(type(error), error, error.__traceback__)
+
+
+def _leave_to_parent() -> None:
+    for failure in list(_unseen):
+        failure.forget()
+
+
+atexit.register(_report_unseen)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def note_item(error: BaseException, item: object, number: int | None = None) -> None:
+    """Add a note to *error* that says which item was being handled.
+
+    Args:
+        number: the item's position in its source, counted from 1.
+    """
+    which = "" if number is None else f" item {number}:"
+    error.add_note(f"while handling{which} {shown(item)}")
+
+
+def shown(item: object) -> str:
+    """An object's repr in a line of some 200 characters, however large it is and however bad its repr."""
+    from reprlib import Repr  # seldom needed
+
+    short = Repr()
+    short.maxstring = short.maxother = short.maxlong = SHOWN_CHARACTERS
+    try:
+        if isinstance(item, (bytes, bytearray)):
+            item = item[:SHOWN_CHARACTERS]
+        text = short.repr(item)
+    except Exception:
+        text = f"a {type(item).__name__} that has no repr"
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
