@@ -16,7 +16,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # gnu11: strict c11 hides the monotonic clock and what else POSIX adds to the standard headers.
-GNU_FLAGS = ["-std=gnu11", "-Wall", "-Wextra"]
+# Hidden symbols: functions of different files call each other directly, and none can be mistaken for another library's.
+GNU_FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden"]
 MSVC_FLAGS = ["/std:c11", "/experimental:c11atomics", "/W3"]
 
 
