@@ -1,9 +1,9 @@
 # `make` alone lists the targets. They need Python 3.11 or later, make and, for the fast core, a C compiler.
-# Choose another Python with PYTHON=..., another place for the virtual environment with VENV=..., and
-# hand arguments to what is run with ARGS='...'.
+# Choose another Python with PYTHON=... (it gets a virtual environment of its own, in VENV), and hand arguments to what is
+# run with ARGS='...'.
 
 PYTHON ?= python3
-VENV   ?= .venv
+VENV   ?= $(if $(filter python3,$(PYTHON)),.venv,build/venv-$(subst /,-,$(PYTHON)))
 ARGS   ?=
 N      ?= 100
 
@@ -17,7 +17,7 @@ C_CORE := $(wildcard csrc/*.c csrc/*.h)
 .PHONY: help demo test stress repeat bench bench-small lint types docs asan tsan werror wheels clean
 
 help: ## list the targets
-	@echo "usage: make TARGET [PYTHON=python3.13] [VENV=folder] [ARGS='...']"
+	@echo "usage: make TARGET [PYTHON=python3.13] [ARGS='...']"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
 # ---- what people run ----
@@ -62,17 +62,18 @@ docs: $(VENV)/.stamp-docs $(VENV)/.stamp-core ## the reference of every public n
 # files, so that one from a child that no test looked at is not missed; gcc's UndefinedBehaviorSanitizer writes to standard
 # error whatever it is told, hence --capture=sys, which leaves that alone.
 # HEADRACE_SANITIZER tells tests to use smaller sizes.
+ASAN_VENV = build/asan/$(notdir $(VENV))
 ASAN_REPORT = $(CURDIR)/build/asan/report
 ASAN_ENV = LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc HEADRACE_SANITIZER=address,undefined \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1:log_path=$(ASAN_REPORT) \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 
 asan: ## the test suite on a C core built with AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan
-	@$(MAKE) -s --no-print-directory VENV=build/asan build/asan/.stamp-venv
+	@$(MAKE) -s --no-print-directory VENV=$(ASAN_VENV) $(ASAN_VENV)/.stamp-venv
 	@rm -rf build/sanitize-address-undefined $(ASAN_REPORT).*
 	CC="$(CC)" HEADRACE_REQUIRE_C=1 HEADRACE_SANITIZE=address,undefined \
-	  build/asan/bin/python -m pip --disable-pip-version-check install -q --no-build-isolation '.[test]'
-	$(ASAN_ENV) build/asan/bin/python -m pytest -p no:cacheprovider --capture=sys --timeout=900 \
+	  $(ASAN_VENV)/bin/python -m pip --disable-pip-version-check install -q --no-build-isolation '.[test]'
+	$(ASAN_ENV) $(ASAN_VENV)/bin/python -m pytest -p no:cacheprovider --capture=sys --timeout=900 \
 	  -o faulthandler_timeout=1800 $(ARGS) \
 	  || { cat $(ASAN_REPORT).* 2>/dev/null; exit 1; }
 	@if ls $(ASAN_REPORT).* >/dev/null 2>&1; then echo "make asan: the tests passed, and yet:"; cat $(ASAN_REPORT).*; exit 1; fi
@@ -100,7 +101,7 @@ wheels: $(VENV)/.stamp-venv ## the source archive and this Python's wheel, in di
 	$(BIN)/python -m twine check --strict dist/*
 
 clean: ## remove all that was made, the virtual environment too
-	rm -rf $(VENV) build dist wheelhouse src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(VENV) build dist wheelhouse src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 	rm -f src/headrace/backends/memory/_core*.so src/headrace/backends/memory/_core*.pyd
 
@@ -110,7 +111,7 @@ clean: ## remove all that was made, the virtual environment too
 
 $(VENV)/.stamp-venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1): headrace needs Python 3.11 or later. Name one: make PYTHON=python3.13 ..." >&2; exit 1; }
+	  echo "make: $(PYTHON) is $$($(PYTHON) -V 2>/dev/null || echo "no program that runs"): headrace needs Python 3.11 or later. Name one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "make: $(PYTHON) cannot make virtual environments: its modules venv and ensurepip are missing." >&2; \
 	  echo "      On Debian and Ubuntu: apt-get install python3-venv (and python3-dev, gcc for the fast core)." >&2; exit 1; }
@@ -139,7 +140,8 @@ $(VENV)/.stamp-core: $(C_CORE) setup.py
 CORE_FILE = "src/headrace/backends/memory/_core$$($(BIN)/python -c 'import sysconfig as s; print(s.get_config_var("EXT_SUFFIX"))')"
 REQUIRE_C = test ! -e $(CORE_FILE) || export HEADRACE_REQUIRE_C=1;
 
-WHICH_CORE = test -e $(VENV)/.stamp-said || test "$$(env -u HEADRACE_IMPL $(BIN)/python -c 'import headrace; print(headrace.implementation)')" = c || { \
+IMPLEMENTATION = env -u HEADRACE_IMPL $(BIN)/python -c 'import headrace; print(headrace.implementation)'
+WHICH_CORE = test -e $(VENV)/.stamp-said || test "$$($(IMPLEMENTATION))" = c || { \
 	echo "make: the C core was not built, so headrace runs on its pure-Python twin: all works, many times slower."; \
 	echo "      It needs a C compiler and Python's headers (Debian and Ubuntu: apt-get install gcc python3-dev)."; \
 	echo "      To see why it failed: make clean, then HEADRACE_REQUIRE_C=1 make test"; \
