@@ -111,8 +111,7 @@ class Queue:
     @maxsize.setter
     def maxsize(self, maxsize: int) -> None:
         self._maxsize = check_maxsize(maxsize)
-        with self.mutex:
-            self.not_full.notify_all()
+        wake_putters(self)
 
     # -- putting ---------------------------------------------------------------------------------
 
@@ -451,6 +450,12 @@ class Queue:
     __class_getitem__ = classmethod(GenericAlias)
 
 
+def wake_putters(queue: Any) -> None:
+    """Let every putter look again: the bound has changed."""
+    with queue.mutex:
+        queue.not_full.notify_all()
+
+
 def check_peek(cls: type, get: Callable[..., Any], peek: Callable[..., Any]) -> None:
     """Refuse to guess which item an overridden ``_get`` would take."""
     if getattr(cls, "_peek", peek) is peek and getattr(cls, "_get", get) is not get:
@@ -491,11 +496,10 @@ class Entry:
     def __lt__(self, other: Any) -> bool:
         if not isinstance(other, Entry):
             return bool(self.key < other)
-        if self.key < other.key:
-            return True
-        if other.key < self.key:
-            return False
-        return self.turn < other.turn
+        # Of two entries the older goes first unless the younger's key is less: one comparison.
+        if self.turn < other.turn:
+            return not other.key < self.key
+        return bool(self.key < other.key)
 
     def __gt__(self, other: Any) -> bool:
         return bool(other < self.key)

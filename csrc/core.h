@@ -1,0 +1,224 @@
+/* The objects of the C core, and what its files share. */
+#ifndef HEADRACE_CORE_H
+#define HEADRACE_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "gate.h"
+#include "heap.h"
+#include "items.h"
+
+/* Critical sections are how free-threaded builds lock an object, and nothing in the others, where the
+ * GIL is that lock. In both, the lock is let go of whenever the thread detaches: in hr_wait, and in any
+ * call that may run Python code. The queue must be consistent there, and be looked at anew after. */
+#ifndef Py_BEGIN_CRITICAL_SECTION
+#define Py_BEGIN_CRITICAL_SECTION(op) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define HR_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define HR_NOINLINE __attribute__((noinline))
+#else
+#define HR_LIKELY(condition) (condition)
+#define HR_NOINLINE
+#endif
+
+/* Room for anything. */
+#define HR_UNBOUNDED PY_SSIZE_T_MAX
+
+/* Per-module state: each interpreter has its own. Written once, while the module is executed. */
+typedef struct {
+    PyTypeObject *queue_type;
+    PyTypeObject *lifo_type;
+    PyTypeObject *priority_type;
+    PyTypeObject *simple_type;
+    PyTypeObject *item_type;
+    PyTypeObject *iterator_type;
+    PyObject *empty_error;
+    PyObject *full_error;
+    PyObject *shutdown_error;
+    PyObject *not_supported_error;
+    /* Grows by one in each forked child: see hr_after_fork. */
+    unsigned long fork_generation;
+} hr_state;
+
+typedef enum { HR_FIFO, HR_LIFO, HR_PRIORITY } hr_kind;
+
+/* What a subclass has overridden. */
+enum {
+    HR_OVERRIDES_PUT = 1,
+    HR_OVERRIDES_GET = 2,
+    HR_OVERRIDES_HOOK = 4,
+    HR_OVERRIDES_HOOK_GET = 8,
+    HR_OVERRIDES_HOOK_PEEK = 16,
+    HR_OVERRIDES_TASK_DONE = 32,
+};
+
+/* All fields but the first group's constants are guarded by the GIL or the object's critical section. */
+typedef struct {
+    PyObject_HEAD
+    hr_items items;      /* waiting items (FIFO, LIFO); items.count counts for heaps too */
+    Py_ssize_t limit;    /* put fits while items.count < limit; 0 once shut down or opened */
+    Py_ssize_t unfinished;
+    unsigned long long get_total;
+    hr_gate gate;
+    hr_heap heap;        /* waiting items (PRIORITY) */
+    hr_kind kind;        /* constant */
+    unsigned overrides;  /* constant after __init__ */
+    char is_shutdown;
+    char opened;         /* Python code runs this queue now (opened.c); items is empty for good */
+    Py_ssize_t bound;    /* maxsize as a limit: HR_UNBOUNDED when there is none */
+    unsigned long long dropped_total;
+    unsigned long long put_total_opened; /* only once opened; else it follows from the others */
+    unsigned long fork_generation;
+    hr_state *state;     /* constant */
+    PyObject *maxsize;   /* as it was given */
+    /* Once opened: */
+    PyObject *mutex;
+    PyObject *not_empty;
+    PyObject *not_full;
+    PyObject *all_tasks_done;
+    PyObject *container;
+    PyObject *dict;
+    PyObject *weakrefs;
+} hr_queue;
+
+#define HR_QUEUE(op) ((hr_queue *)(op))
+
+/* arguments.c: each returns 0, or -1 with an exception set. */
+typedef struct {
+    const char *function;
+    const char *const *names;
+    int required;
+    int total;
+    int positional; /* how many may be given by position */
+} hr_signature;
+
+int hr_unpack(const hr_signature *signature, PyObject *const *arguments, Py_ssize_t count,
+              PyObject *keywords, PyObject **out);
+int hr_parse_block(PyObject *block);
+int hr_parse_deadline(PyObject *timeout, int64_t *deadline_ns);
+PyObject *hr_remaining(int64_t deadline_ns);
+int hr_parse_bound(PyObject *maxsize, Py_ssize_t *bound);
+
+/* wait.c */
+typedef struct {
+    int block;
+    int64_t deadline_ns;
+    hr_waiter *waiter; /* NULL until the first sleep */
+} hr_turn;
+
+int hr_wait(hr_queue *queue, hr_line *line, hr_turn *turn);
+void hr_turn_end(hr_turn *turn);
+HR_NOINLINE void hr_wake_next(hr_queue *queue, bool after_put);
+void hr_wake_everybody(hr_queue *queue);
+void hr_check_fork(hr_queue *queue);
+
+/* What a wait for room or for an item came to. */
+typedef enum { HR_READY = 0, HR_ERROR = -1, HR_OPENED = 1 } hr_outcome;
+
+/* put.c */
+hr_outcome hr_wait_for_room(hr_queue *queue, hr_turn *turn);
+PyObject *hr_put(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_put_nowait(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_put_many(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+
+/* get.c */
+PyObject *hr_get(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_get_nowait(hr_queue *, PyObject *);
+PyObject *hr_get_many(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_get_waiting(hr_queue *queue, hr_turn *turn);
+/* priority.c: the item that goes out next, or NULL: with an exception, or without one when the queue
+ * changed during a comparison and must be looked at anew. */
+PyObject *hr_priority_take(hr_queue *queue);
+PyObject *hr_priority_put(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_priority_put_nowait(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+hr_outcome hr_priority_insert(hr_queue *queue, PyObject *key, PyObject *item, hr_turn *turn);
+
+/* settle.c */
+PyObject *hr_task_done(hr_queue *, PyObject *);
+PyObject *hr_join(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_shutdown(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_clear(hr_queue *, PyObject *);
+void hr_drop_detached(hr_items *items, hr_heap *heap, Py_ssize_t count);
+
+/* look.c */
+PyObject *hr_qsize(hr_queue *, PyObject *);
+PyObject *hr_empty(hr_queue *, PyObject *);
+PyObject *hr_full(hr_queue *, PyObject *);
+PyObject *hr_peek(hr_queue *, PyObject *);
+PyObject *hr_stats(hr_queue *, PyObject *);
+PyObject *hr_sizeof(hr_queue *, PyObject *);
+Py_ssize_t hr_length(PyObject *);
+int hr_true(PyObject *);
+int hr_contains(PyObject *, PyObject *);
+PyObject *hr_refuse_pickling(PyObject *, PyObject *);
+
+/* arguments.c: Python's calls where versions differ or an idiom repeats. */
+PyObject *hr_fetch_exception(void);
+void hr_restore_exception(PyObject *exception);
+/* Call self.name(...) by its name, so that an overriding method is found. Steals `keywords` (NULL: error). */
+PyObject *hr_call_named(hr_queue *queue, const char *name, PyObject *const *values, Py_ssize_t positional,
+                        PyObject *keywords);
+
+/* opened.c */
+int hr_open(hr_queue *queue);
+int hr_open_empty(hr_queue *queue);
+PyObject *hr_call_opened(hr_queue *queue, const char *method, PyObject *const *arguments,
+                         Py_ssize_t count, PyObject *keywords);
+extern PyGetSetDef hr_attributes[];
+extern PyGetSetDef hr_priority_attributes[];
+PyObject *hr_hook_init(hr_queue *, PyObject *);
+PyObject *hr_hook_qsize(hr_queue *, PyObject *);
+PyObject *hr_hook_put(hr_queue *, PyObject *);
+PyObject *hr_hook_get(hr_queue *, PyObject *);
+PyObject *hr_hook_peek(hr_queue *, PyObject *);
+int hr_setattr(PyObject *, PyObject *, PyObject *);
+unsigned hr_find_overrides(hr_queue *queue);
+
+/* item.c */
+PyObject *hr_item(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_iter(PyObject *);
+extern PyType_Spec hr_item_spec;
+extern PyType_Spec hr_iterator_spec;
+
+/* queue.c */
+extern PyType_Spec hr_queue_spec;
+extern PyType_Spec hr_lifo_spec;
+extern PyType_Spec hr_priority_spec;
+extern PyType_Spec hr_simple_spec;
+extern struct PyModuleDef hr_module;
+void hr_reset_limit(hr_queue *queue);
+extern const hr_signature hr_put_signature, hr_get_signature;
+
+/* Take the next item of a queue that has one. NULL as for hr_priority_take. */
+static inline PyObject *
+hr_take(hr_queue *queue)
+{
+    PyObject *item;
+    switch (queue->kind) {
+        case HR_FIFO:
+            item = hr_items_take_first(&queue->items);
+            break;
+        case HR_LIFO:
+            item = hr_items_take_last(&queue->items);
+            break;
+        default:
+            return hr_priority_take(queue);
+    }
+    queue->get_total++;
+    return item;
+}
+
+/* After every change: wake the next waiter that has something to do. */
+static inline void
+hr_changed(hr_queue *queue, bool after_put)
+{
+    if (queue->gate.may_wake) {
+        hr_wake_next(queue, after_put);
+    }
+}
+
+#endif

@@ -1,0 +1,161 @@
+/* The module: its state, its types, and how it is executed. */
+#include "core.h"
+
+#include <stddef.h>
+
+/* Called in each forked child: the threads that slept before a queue are not in it. */
+static PyObject *
+after_fork(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    ((hr_state *)PyModule_GetState(module))->fork_generation++;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"_after_fork", after_fork, METH_NOARGS, "Let every queue forget the threads that a fork left behind."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **kept, int is_public)
+{
+    *kept = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    return *kept == NULL ? -1 : is_public ? PyModule_AddType(module, *kept) : 0;
+}
+
+static int
+add_types(PyObject *module, hr_state *state)
+{
+    return add_type(module, &hr_queue_spec, NULL, &state->queue_type, 1) < 0
+                || add_type(module, &hr_lifo_spec, state->queue_type, &state->lifo_type, 1) < 0
+                || add_type(module, &hr_priority_spec, state->queue_type, &state->priority_type, 1) < 0
+                || add_type(module, &hr_simple_spec, NULL, &state->simple_type, 1) < 0
+                || add_type(module, &hr_item_spec, NULL, &state->item_type, 0) < 0
+                || add_type(module, &hr_iterator_spec, NULL, &state->iterator_type, 0) < 0
+             ? -1
+             : 0;
+}
+
+static int
+find_errors(hr_state *state)
+{
+    const struct {
+        const char *name;
+        PyObject **kept;
+    } wanted[] = {
+        {"Empty", &state->empty_error},
+        {"Full", &state->full_error},
+        {"ShutDown", &state->shutdown_error},
+        {"NotSupported", &state->not_supported_error},
+        {NULL, NULL},
+    };
+    PyObject *errors = PyImport_ImportModule("headrace.errors");
+    int failed = errors == NULL;
+    for (int i = 0; !failed && wanted[i].name != NULL; i++) {
+        *wanted[i].kept = PyObject_GetAttrString(errors, wanted[i].name);
+        failed = *wanted[i].kept == NULL;
+    }
+    Py_XDECREF(errors);
+    return failed ? -1 : 0;
+}
+
+/* os.register_at_fork(after_in_child=_after_fork), where the system can fork. */
+static int
+register_at_fork(PyObject *module)
+{
+    PyObject *os = PyImport_ImportModule("os");
+    if (os == NULL || !PyObject_HasAttrString(os, "register_at_fork")) {
+        Py_XDECREF(os);
+        return os == NULL ? -1 : 0;
+    }
+    PyObject *call = PyObject_GetAttrString(os, "register_at_fork");
+    PyObject *handler = PyObject_GetAttrString(module, "_after_fork");
+    PyObject *none = PyTuple_New(0);
+    PyObject *keywords = handler == NULL ? NULL : Py_BuildValue("{sO}", "after_in_child", handler);
+    PyObject *result = call == NULL || none == NULL || keywords == NULL ? NULL
+                                                                        : PyObject_Call(call, none, keywords);
+    Py_XDECREF(keywords);
+    Py_XDECREF(none);
+    Py_XDECREF(handler);
+    Py_XDECREF(call);
+    Py_DECREF(os);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    hr_state *state = PyModule_GetState(module);
+    return find_errors(state) < 0 || add_types(module, state) < 0 || register_at_fork(module) < 0 ? -1 : 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    hr_state *state = PyModule_GetState(module);
+    Py_VISIT(state->queue_type);
+    Py_VISIT(state->lifo_type);
+    Py_VISIT(state->priority_type);
+    Py_VISIT(state->simple_type);
+    Py_VISIT(state->item_type);
+    Py_VISIT(state->iterator_type);
+    Py_VISIT(state->empty_error);
+    Py_VISIT(state->full_error);
+    Py_VISIT(state->shutdown_error);
+    Py_VISIT(state->not_supported_error);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    hr_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->queue_type);
+    Py_CLEAR(state->lifo_type);
+    Py_CLEAR(state->priority_type);
+    Py_CLEAR(state->simple_type);
+    Py_CLEAR(state->item_type);
+    Py_CLEAR(state->iterator_type);
+    Py_CLEAR(state->empty_error);
+    Py_CLEAR(state->full_error);
+    Py_CLEAR(state->shutdown_error);
+    Py_CLEAR(state->not_supported_error);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    module_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+struct PyModuleDef hr_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "headrace.backends.memory._core",
+    .m_doc = "The memory rung in C. Its readable specification is headrace.backends.memory.python.",
+    .m_size = sizeof(hr_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&hr_module);
+}

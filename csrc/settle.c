@@ -1,0 +1,191 @@
+/* task_done, join, shutdown, clear. */
+#include "core.h"
+
+static void
+release_joiners(hr_queue *queue)
+{
+    if (queue->gate.joiners.first != NULL) {
+        hr_check_fork(queue);
+        hr_gate_wake_all(&queue->gate, &queue->gate.joiners);
+    }
+}
+
+static HR_NOINLINE PyObject *
+last_task_done(hr_queue *queue)
+{
+    if (queue->opened) {
+        return hr_call_opened(queue, "task_done", NULL, 0, NULL);
+    }
+    if (queue->unfinished <= 0) {
+        PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+        return NULL;
+    }
+    queue->unfinished--;
+    release_joiners(queue);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+hr_task_done(hr_queue *queue, PyObject *unused)
+{
+    (void)unused;
+    PyObject *result;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    if (HR_LIKELY(!queue->opened && (queue->unfinished > 1
+                                     || (queue->unfinished == 1 && queue->gate.joiners.first == NULL)))) {
+        queue->unfinished--;
+        result = Py_NewRef(Py_None);
+    }
+    else {
+        result = last_task_done(queue);
+    }
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
+
+/* -- join ------------------------------------------------------------------------------------------- */
+
+static PyObject *
+still_unfinished(hr_queue *queue, PyObject *timeout)
+{
+    PyErr_Format(PyExc_TimeoutError, "%zd items were unfinished after %R seconds", queue->unfinished,
+                 timeout);
+    return NULL;
+}
+
+static PyObject *
+join(hr_queue *queue, PyObject *timeout, hr_turn *turn)
+{
+    int timed_out = 0;
+    while (!queue->opened && queue->unfinished > 0) {
+        if (timed_out) {
+            return still_unfinished(queue, timeout);
+        }
+        timed_out = hr_wait(queue, &queue->gate.joiners, turn);
+        if (timed_out < 0) {
+            return NULL;
+        }
+    }
+    if (!queue->opened) {
+        Py_RETURN_NONE;
+    }
+    PyObject *remaining = hr_remaining(turn->deadline_ns);
+    PyObject *arguments[] = {remaining};
+    PyObject *result = remaining == NULL ? NULL : hr_call_opened(queue, "join", arguments, 1, NULL);
+    Py_XDECREF(remaining);
+    return result;
+}
+
+static const char *const join_names[] = {"timeout"};
+static const hr_signature join_signature = {"join", join_names, 0, 1, 1};
+
+PyObject *
+hr_join(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    PyObject *timeout;
+    hr_turn turn = {1, HR_NEVER, NULL};
+    if (hr_unpack(&join_signature, arguments, count, keywords, &timeout) < 0
+        || hr_parse_deadline(timeout, &turn.deadline_ns) < 0) {
+        return NULL;
+    }
+    PyObject *result;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    result = join(queue, timeout, &turn);
+    hr_turn_end(&turn);
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
+
+/* -- dropping what waits ---------------------------------------------------------------------------- */
+
+static int
+drop_item(void *item, void *argument)
+{
+    (void)argument;
+    Py_DECREF((PyObject *)item);
+    return 0;
+}
+
+/* Let go of items that no queue holds any more. Their destructors may do anything. */
+void
+hr_drop_detached(hr_items *items, hr_heap *heap, Py_ssize_t count)
+{
+    if (heap->entries != NULL) {
+        for (Py_ssize_t i = 0; i < count; i++) {
+            Py_DECREF(heap->entries[i].key);
+            Py_DECREF(heap->entries[i].item);
+        }
+        PyMem_Free(heap->entries);
+    }
+    else {
+        hr_items_each(items, drop_item, NULL);
+    }
+    hr_items_free(items);
+}
+
+/* Drop the waiting items, each counted as done. Returns how many. The queue is empty and consistent
+ * before the first destructor runs. */
+static Py_ssize_t
+drop_waiting(hr_queue *queue)
+{
+    hr_items items = queue->items;
+    hr_heap heap = queue->heap;
+    Py_ssize_t count = items.count;
+    memset(&queue->items, 0, sizeof(queue->items));
+    queue->heap.entries = NULL;
+    queue->heap.capacity = 0;
+    queue->heap.version++;
+    queue->dropped_total += (unsigned long long)count;
+    queue->unfinished = queue->unfinished > count ? queue->unfinished - count : 0;
+    if (queue->unfinished == 0) {
+        release_joiners(queue);
+    }
+    hr_changed(queue, false);
+    hr_drop_detached(&items, &heap, count);
+    return count;
+}
+
+static const char *const shutdown_names[] = {"immediate"};
+static const hr_signature shutdown_signature = {"shutdown", shutdown_names, 0, 1, 1};
+
+PyObject *
+hr_shutdown(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    PyObject *given;
+    if (hr_unpack(&shutdown_signature, arguments, count, keywords, &given) < 0) {
+        return NULL;
+    }
+    int immediate = given == NULL ? 0 : PyObject_IsTrue(given);
+    if (immediate < 0) {
+        return NULL;
+    }
+    PyObject *result;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    if (queue->opened) {
+        result = hr_call_opened(queue, "shutdown", arguments, count, keywords);
+    }
+    else {
+        queue->is_shutdown = 1;
+        queue->heap.version++;
+        hr_reset_limit(queue);
+        hr_wake_everybody(queue);
+        if (immediate) {
+            drop_waiting(queue);
+        }
+        result = Py_NewRef(Py_None);
+    }
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
+
+PyObject *
+hr_clear(hr_queue *queue, PyObject *unused)
+{
+    (void)unused;
+    PyObject *result;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    result = queue->opened ? hr_call_opened(queue, "clear", NULL, 0, NULL)
+                           : PyLong_FromSsize_t(drop_waiting(queue));
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
