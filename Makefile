@@ -141,7 +141,7 @@ CORE_FILE = "src/headrace/backends/memory/_core$$($(BIN)/python -c 'import sysco
 REQUIRE_C = test ! -e $(CORE_FILE) || export HEADRACE_REQUIRE_C=1;
 
 IMPLEMENTATION = env -u HEADRACE_IMPL $(BIN)/python -c 'import headrace; print(headrace.implementation)'
-WHICH_CORE = test -e $(VENV)/.stamp-said || test "$$($(IMPLEMENTATION))" = c || { \
+WHICH_CORE = core=$$($(IMPLEMENTATION)) || exit 1; test "$$core" = c || test -e $(VENV)/.stamp-said || { \
 	echo "make: the C core was not built, so headrace runs on its pure-Python twin: all works, many times slower."; \
 	echo "      It needs a C compiler and Python's headers (Debian and Ubuntu: apt-get install gcc python3-dev)."; \
 	echo "      To see why it failed: make clean, then HEADRACE_REQUIRE_C=1 make test"; \
