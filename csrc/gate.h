@@ -23,7 +23,9 @@
  *       and a consumer that keeps up alone is not joined by idle ones.
  *
  * (1) would stop being right for a waiter that may take long to come back although it could run: an event
- * loop that is busy. Such waiters are woken without an errand (errand stays NULL): see hr_waiter.prompt.
+ * loop that is busy. Such a waiter (hr_waiter.prompt is false) is woken without being sent on the errand,
+ * and the next one after it at once. Many of them before one queue would make a crowd for each item; who
+ * puts them there should first bound how many are woken by how many items wait.
  */
 #ifndef HEADRACE_GATE_H
 #define HEADRACE_GATE_H
@@ -105,14 +107,17 @@ hr_gate_leave(hr_gate *gate, hr_waiter *waiter)
     hr_gate_update(gate);
 }
 
-/* Wake one waiter that has something to do, if any has. Call only when may_wake. */
+/* Send the next waiter that has something to do on the errand, if any has. Call only when may_wake. */
 static inline void
 hr_gate_wake_next(hr_gate *gate, bool has_item, bool has_room, bool after_put)
 {
-    hr_waiter *getter = has_item ? gate->getters.first : NULL;
-    hr_waiter *putter = has_room ? gate->putters.first : NULL;
-    hr_waiter *next = (after_put && getter) || !putter ? getter : putter;
-    if (next != NULL) {
+    while (gate->may_wake) {
+        hr_waiter *getter = has_item ? gate->getters.first : NULL;
+        hr_waiter *putter = has_room ? gate->putters.first : NULL;
+        hr_waiter *next = (after_put && getter) || !putter ? getter : putter;
+        if (next == NULL) {
+            return;
+        }
         hr_line_remove(next);
         gate->errand = next->prompt ? next : NULL;
         hr_gate_update(gate);
