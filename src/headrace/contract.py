@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
+__all__ = ["Stats"]
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
@@ -34,17 +36,11 @@ if TYPE_CHECKING:
         def is_shutdown(self) -> bool: ...
         def put(self, item: T, block: bool = True, timeout: float | None = None) -> None: ...
         def put_nowait(self, item: T) -> None: ...
-        def put_many(
-            self, items: Iterable[T], block: bool = True, timeout: float | None = None
-        ) -> None: ...
+        def put_many(self, items: Iterable[T], block: bool = True, timeout: float | None = None) -> None: ...
         def get(self, block: bool = True, timeout: float | None = None) -> T: ...
         def get_nowait(self) -> T: ...
-        def get_many(
-            self, max_items: int, block: bool = True, timeout: float | None = None
-        ) -> list[T]: ...
-        def item(
-            self, block: bool = True, timeout: float | None = None
-        ) -> AbstractContextManager[T]: ...
+        def get_many(self, max_items: int, block: bool = True, timeout: float | None = None) -> list[T]: ...
+        def item(self, block: bool = True, timeout: float | None = None) -> AbstractContextManager[T]: ...
         def task_done(self) -> None: ...
         def join(self, timeout: float | None = None) -> None: ...
         def qsize(self) -> int: ...
@@ -59,8 +55,7 @@ else:
     class Stats(
         namedtuple(
             "Stats",
-            "waiting unfinished maxsize put_total get_total dropped_total "
-            "getters_blocked putters_blocked is_shutdown",
+            "waiting unfinished maxsize put_total get_total dropped_total getters_blocked putters_blocked is_shutdown",
         )
     ):
         """One look at a queue, taken at one instant.
@@ -78,6 +73,3 @@ else:
         """
 
         __slots__ = ()
-
-
-__all__ = ["QueueContract", "Stats"] if TYPE_CHECKING else ["Stats"]

@@ -30,9 +30,7 @@ class Full(HeadraceError, _standard.Full):
 
 # Python 3.13 brought queue.ShutDown; before it there is nothing that old code could catch.
 _StandardShutDown: type[Exception] = getattr(_standard, "ShutDown", Exception)
-_shutdown_bases = (
-    (HeadraceError,) if _StandardShutDown is Exception else (HeadraceError, _StandardShutDown)
-)
+_shutdown_bases = (HeadraceError,) if _StandardShutDown is Exception else (HeadraceError, _StandardShutDown)
 
 
 class ShutDown(*_shutdown_bases):  # type: ignore[misc]

@@ -20,7 +20,7 @@ def open(url: str, *, maxsize: int = 0) -> Queue[Any]:  # noqa: A001 - the name 
         InvalidURL: *url* is not a string with a scheme, or has something behind ``memory:``.
         NotSupported: the scheme is not one that this version can open.
     """
-    if not isinstance(url, str):
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidURL(f"a queue's URL is a string, not {type(url).__name__}: {url!r}")
     scheme, colon, rest = url.partition(":")
     if not colon or not scheme:

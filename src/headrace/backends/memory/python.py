@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
+from itertools import pairwise
 from time import monotonic
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any
@@ -30,15 +31,14 @@ __all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"]
 NEGATIVE_TIMEOUT = "'timeout' must be a non-negative number"
 NO_CONTAINS = "'in' would take the items out of a queue: use qsize(), peek() or stats() to look into it"
 NO_PICKLE = (
-    "a {} lives in one process and cannot be pickled or copied: share it between threads, "
-    "or hand its items over"
+    "a {} lives in one process and cannot be pickled or copied: share it between threads, or hand its items over"
 )
 
 
 def check_maxsize(maxsize: float) -> float:
     """Return *maxsize*, or raise TypeError when it is not a number that a size compares with."""
     try:
-        maxsize > 0  # noqa: B015 - asked for its TypeError
+        _ = maxsize > 0
     except TypeError:
         raise TypeError(
             f"maxsize must be a number (0 for no bound), not {type(maxsize).__name__}: {maxsize!r}"
@@ -184,9 +184,7 @@ class Queue:
         else:
             Queue._put_iterable(self, items, block, deadline)
 
-    def _put_sequence(
-        self, items: list[Any] | tuple[Any, ...], block: bool, deadline: float | None
-    ) -> None:
+    def _put_sequence(self, items: list[Any] | tuple[Any, ...], block: bool, deadline: float | None) -> None:
         count = 0
         try:
             while count < len(items):
@@ -200,15 +198,13 @@ class Queue:
             raise
 
     def _put_iterable(self, items: Iterable[Any], block: bool, deadline: float | None) -> None:
-        count = 0
-        for item in items:
+        for count, item in enumerate(items):
             try:
                 Queue.put(self, item, block, remaining_until(deadline))
             except (Full, ShutDown) as error:
                 error.put_count = count
                 error.pending = (item,)
                 raise
-            count += 1
 
     # -- getting ---------------------------------------------------------------------------------
 
@@ -324,9 +320,7 @@ class Queue:
         with self.mutex:
             while self.unfinished_tasks:
                 if deadline is not None and deadline <= monotonic():
-                    raise TimeoutError(
-                        f"{self.unfinished_tasks} items were unfinished after {timeout} seconds"
-                    )
+                    raise TimeoutError(f"{self.unfinished_tasks} items were unfinished after {timeout} seconds")
                 self.all_tasks_done.wait(remaining_until(deadline))
 
     # -- ending ----------------------------------------------------------------------------------
@@ -447,7 +441,7 @@ class Queue:
         check_peek(type(self), Queue._get, Queue._peek)
         return self.queue[0]
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
 def wake_putters(queue: Any) -> None:
@@ -475,7 +469,7 @@ class LifoQueue(Queue):
         check_peek(type(self), LifoQueue._get, LifoQueue._peek)
         return self.queue[-1]
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
 class Entry:
@@ -570,7 +564,8 @@ class PriorityQueue(Queue):
 
     def _put(self, item: Any) -> None:
         if self._entries is None:
-            return heap_put(self, item)
+            heap_put(self, item)
+            return
         self._turn += 1
         if isinstance(item, Entry):
             item.turn = self._turn
@@ -578,8 +573,8 @@ class PriorityQueue(Queue):
             item = Entry(item, self._turn, item, keyed=False)
         if self._changing:
             self._late.append(item)
-            return None
-        return self._change(insert, item)
+        else:
+            self._change(insert, item)
 
     def _get(self) -> Any:
         if self._entries is None:
@@ -606,7 +601,7 @@ class PriorityQueue(Queue):
         check_peek(type(self), PriorityQueue._get, PriorityQueue._peek)
         return heap_peek(self) if self._entries is None else self._entries[0].item
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
 def insert(heap: list[Entry], entry: Entry) -> None:
@@ -618,7 +613,7 @@ def insert(heap: list[Entry], entry: Entry) -> None:
             break
         path.append(parent)
     heap.append(entry)
-    for below, above in zip(path, path[1:], strict=False):
+    for below, above in pairwise(path):
         heap[below] = heap[above]
     heap[path[-1]] = entry
 
@@ -636,7 +631,7 @@ def remove_first(heap: list[Entry]) -> Any:
             break
         path.append(child)
     first = heap[0]
-    for above, below in zip(path, path[1:], strict=False):
+    for above, below in pairwise(path):
         heap[above] = heap[below]
     heap[path[-1]] = last
     heap.pop()
@@ -716,7 +711,7 @@ class SimpleQueue:
     def __reduce_ex__(self, protocol: object) -> Any:
         raise TypeError(NO_PICKLE.format(type(self).__name__))
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
 def parts(container: Any) -> tuple[Mutex, Condition, Condition, Condition, Any]:
@@ -729,4 +724,3 @@ for _public in (Queue, LifoQueue, PriorityQueue, SimpleQueue):
     # Where users import them from, as the C types say too.
     _public.__module__ = "headrace"
 del _public
-

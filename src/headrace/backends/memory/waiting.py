@@ -18,17 +18,21 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from collections import deque
     from threading import Lock
-
-    _Base = threading.Condition
-else:
-    _Base = threading.Condition
+    from typing import Any
 
 __all__ = ["Condition", "Mutex"]
 
 
-class Mutex(RLock):  # type: ignore[misc]  # typeshed has the C type only as a function before 3.13
+# Final in the type stubs only: the C type allows it.
+class Mutex(RLock):  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     """A reentrant lock with the ``locked()`` that ``threading.Lock`` has and older ``RLock``s lack."""
+
+    if TYPE_CHECKING:  # what the standard library's conditions call on a lock
+
+        def _is_owned(self) -> bool: ...
+        def _at_fork_reinit(self) -> None: ...
 
     def locked(self) -> bool:
         """Whether any thread holds the mutex now. Never blocks."""
@@ -40,12 +44,20 @@ class Mutex(RLock):  # type: ignore[misc]  # typeshed has the C type only as a f
         return True
 
 
-class Condition(_Base):
+class Condition(threading.Condition):
     """``threading.Condition`` whose wake-ups survive interrupts, reentrancy and forks."""
+
+    if TYPE_CHECKING:  # set by threading.Condition.__init__
+        _lock: Mutex
+        _waiters: deque[Lock]
+
+        def _is_owned(self) -> bool: ...
+        def _release_save(self) -> Any: ...
+        def _acquire_restore(self, saved: Any, /) -> None: ...
 
     def __init__(self, mutex: Mutex) -> None:
         """Make a condition of *mutex*, known to the at-fork handler for as long as it lives."""
-        super().__init__(mutex)  # type: ignore[arg-type]
+        super().__init__(mutex)
         _conditions.add(self)
 
     def waiter_count(self) -> int:
@@ -108,6 +120,12 @@ class Condition(_Base):
             waiters.popleft().release()
             n -= 1
 
+    def forget_other_threads(self) -> None:
+        """In a forked child: nobody waits, and nobody but this thread can hold the mutex."""
+        self._waiters.clear()
+        if not self._is_owned():
+            self._lock._at_fork_reinit()  # pyright: ignore[reportPrivateUsage]
+
     def notify_all(self) -> None:
         """Wake every waiter. The mutex must be held."""
         self.notify(len(self._waiters))
@@ -119,9 +137,7 @@ _conditions: WeakSet[Condition] = WeakSet()
 def _reset_after_fork() -> None:
     """In the child: free what threads held that the fork did not bring along."""
     for condition in list(_conditions):
-        condition._waiters.clear()
-        if not condition._is_owned():
-            condition._lock._at_fork_reinit()
+        condition.forget_other_threads()
 
 
 if hasattr(os, "register_at_fork"):
