@@ -98,6 +98,14 @@ class Handling(threading.Thread):
         self.handled = 0
 
     def run(self) -> None:
+        try:
+            self._handle_all()
+        except BaseException as error:
+            self._of_run.fail(error)
+        finally:
+            del self._of_run  # which refers to this thread: without the cycle both are gone as soon as they can be
+
+    def _handle_all(self) -> None:
         # Without task_done: this queue is nobody else's, and nobody joins it.
         get, handle = self._of_run.queue.get, self._of_run.handler
         while True:
@@ -109,8 +117,7 @@ class Handling(threading.Thread):
                 handle(item)
             except BaseException as error:
                 note_item(error, item, number)
-                self._of_run.fail(error)
-                return
+                raise
             self.handled += 1
             del item  # or it would live until the next one comes
 

@@ -69,7 +69,7 @@ class Consumer(Worker[T]):
         if handler is not None:
             check_handler(handler)
         if is_overridden("consume", self, Consumer):
-            check_handler(self.consume, "consume()")
+            check_handler(type(self).consume, "consume()")
         elif handler is None:
             raise TypeError(
                 "a consumer needs something to do: write Consumer(queue, handler) with a function of one item, "

@@ -85,7 +85,10 @@ def note_item(error: BaseException, item: object, number: int | None = None) -> 
         number: the item's position in its source, counted from 1.
     """
     which = "" if number is None else f" item {number}:"
-    error.add_note(f"while handling{which} {shown(item)}")
+    try:
+        error.add_note(f"while handling{which} {shown(item)}")
+    except Exception:  # whatever its class has made of notes: the error itself is what matters
+        pass
 
 
 def shown(item: object) -> str:

@@ -50,3 +50,9 @@ class CountingBar(Progress):
         if self.tasks:  # none yet while the base class is made
             self.update(self._handling, completed=self._handled())
         return super().get_renderables()
+
+    def stop(self) -> None:
+        """Draw the last state: what was not known is how many there were."""
+        if self.tasks and self.tasks[0].total is None:
+            self.update(self._handling, total=self._handled())
+        super().stop()

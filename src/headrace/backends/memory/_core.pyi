@@ -3,11 +3,14 @@ from contextlib import AbstractContextManager
 from types import GenericAlias
 from typing import Any, Generic, NoReturn, TypeVar
 
+from typing_extensions import disjoint_base
+
 from headrace.backends.memory.waiting import Condition, Mutex
 from headrace.contract import Stats
 
 _T = TypeVar("_T")
 
+@disjoint_base
 class Queue(Generic[_T]):
     maxsize: int
     unfinished_tasks: int
@@ -66,6 +69,7 @@ class PriorityQueue(Queue[_T]):
     ) -> None: ...
     def put_nowait(self, item: _T, *, priority: Any = None) -> None: ...
 
+@disjoint_base
 class SimpleQueue(Generic[_T]):
     def __new__(cls, *args: Any, **kwargs: Any) -> SimpleQueue[_T]: ...
     def __init__(self) -> None: ...
