@@ -1,0 +1,58 @@
+"""The command ``headrace``.
+
+This module is all that is imported before Ctrl-C is taken care of, so it imports next to nothing. ``app`` is
+the command itself and lists the others: ``demo``, ``run``, ``bench``, a module each. ``headrace run`` is one
+step a module, in the order in which an item passes them::
+
+    run ─ crew ─ reader ─ (the queue) ─ placeholder ─ spawn ─ capture ─ output
+                                      └ call ───────────────────────────┘
+
+with ``signals`` and ``progress`` beside them, and ``programs`` and ``functions`` for what is looked up before
+anything runs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command line of this process, and exit with its status. Ctrl-C is quiet from here on."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit_quietly)
+    _open_standard_files()
+    try:
+        from headrace.cli.app import run_command_line
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        sys.exit(f"headrace: the command line needs {error.name!r}: pip install 'headrace[cli]'")
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+def _exit_quietly(signal_number: int, frame: FrameType | None) -> NoReturn:
+    # Nothing has been started yet that would have to be ended: what starts something brings its own handler.
+    os._exit(INTERRUPTED)
+
+
+def _open_standard_files() -> None:
+    """Open to nowhere what of the three was closed: the next file to be opened would take its place."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Python has None for them.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives

@@ -1,0 +1,111 @@
+"""The command ``headrace``: its sub-commands, each imported when it is used, and its version."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+import click
+
+from headrace.cli import INTERRUPTED, status
+from headrace.cli.nearest import did_you_mean
+from headrace.cli.refusal import Refused
+
+__all__ = ["headrace", "run_command_line"]
+
+SUMMARIES = {
+    "demo": "A producer, three consumers, ten items: and it ends.",
+    "run": "Run a command, or call a function, for each line of the input.",
+    "bench": "Compare this machine's queues: headrace and the standard library.",
+}
+
+
+class ReaderGone(Exception):
+    """Whoever read the output has gone, as in ``| head -1``."""
+
+
+class LazyGroup(click.Group):
+    """Knows the names of its commands, and imports ``headrace.cli.NAME`` when NAME is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUMMARIES:
+            return None
+        command: click.Command = import_module(f"headrace.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in SUMMARIES and not name.startswith("-"):
+            ctx.fail(f"there is no command {name!r}.{did_you_mean(name, SUMMARIES)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would exit with status 1 on it.
+            raise ReaderGone from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The inherited one would import every command for its summary.
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    import platform
+
+    from headrace import __version__, implementation
+
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    click.echo(f"headrace {__version__} (implementation: {implementation}; {python})")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version, the implementation of the queue (c or python) and the Python, and exit.",
+)
+def headrace() -> None:
+    """The queue between producers and consumers."""
+
+
+def run_command_line(arguments: list[str]) -> int:
+    """Run ``headrace`` with *arguments* and return the exit status."""
+    try:
+        # Not standalone: click would turn Ctrl-C into "Aborted!" and status 1, and a broken pipe into status 1.
+        result = headrace.main(arguments, prog_name="headrace", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Refused as error:
+        click.echo(f"headrace: {error.message}", err=True)
+        return error.exit_status
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except ReaderGone:
+        _forget_standard_output()
+        return status.by_signal(signal.SIGPIPE)
+    return result if isinstance(result, int) else status.DONE
+
+
+def _forget_standard_output() -> None:
+    """Let the interpreter flush into nothing when it exits: what is left has no reader."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -1,0 +1,102 @@
+"""What one command prints, kept until it has ended.
+
+Nameless temporary files in place of pipes: nobody has to read while the command runs, a command never waits for
+its reader, and any amount fits. They are used again for the next command, so that most commands cost none.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace.cli.output import Output
+
+__all__ = ["Capture"]
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+COPY_BYTES = 1 << 18
+
+
+class Capture:
+    """The files that take standard output and standard error of one command at a time. For one thread.
+
+    Where both go to the same place in the end, such as a terminal, one file takes both, and what the command
+    printed keeps its order.
+    """
+
+    def __init__(self) -> None:
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._together = _same_place(STDOUT, STDERR)
+        self._files: list[tuple[int, int]] = []
+        self._open()
+
+    def _open(self) -> None:
+        out = _nameless_file()
+        error = out if self._together else _nameless_file()
+        self._files = [(out, STDOUT)] if self._together else [(out, STDOUT), (error, STDERR)]
+        self.file_actions = [
+            (os.POSIX_SPAWN_DUP2, self._null, STDIN),
+            (os.POSIX_SPAWN_DUP2, out, STDOUT),
+            (os.POSIX_SPAWN_DUP2, error, STDERR),
+        ]
+
+    def is_empty(self) -> bool:
+        """Whether nothing was printed."""
+        return not any(_size(file) for file, _ in self._files)
+
+    def copy_to(self, output: Output) -> None:
+        """Write what was printed to where it belongs: standard output first, then standard error. In a turn only."""
+        for file, target in self._files:
+            position = 0
+            while data := os.pread(file, COPY_BYTES, position):
+                output.write(target, data)
+                position += len(data)
+
+    def clear(self) -> None:
+        """Forget what was printed: the files are for the next command now."""
+        for file, _ in self._files:
+            os.ftruncate(file, 0)
+
+    def abandon(self) -> None:
+        """Take new files: something that the last command left behind can still write to these."""
+        self._close_files()
+        self._open()
+
+    def _close_files(self) -> None:
+        for file, _ in self._files:
+            os.close(file)
+        self._files = []
+
+
+def _size(file: int) -> int:
+    return os.lseek(file, 0, os.SEEK_END)
+
+
+def _same_place(first: int, second: int) -> bool:
+    try:
+        return os.path.sameopenfile(first, second)
+    except OSError:
+        return False
+
+
+def _nameless_file() -> int:
+    # O_APPEND: a command may open its standard output again by name (/dev/stdout), with a position of its own.
+    flags = os.O_RDWR | os.O_APPEND
+    folder = os.environ.get("TMPDIR") or "/tmp"
+    try:
+        return os.open(folder, flags | os.O_TMPFILE, 0o600)
+    except (OSError, AttributeError):
+        # No O_TMPFILE in this system, or in that folder's file system; no such folder.
+        return _nameless_file_anywhere(flags)
+
+
+def _nameless_file_anywhere(flags: int) -> int:
+    import tempfile  # slow to import
+
+    unlinked, name = tempfile.mkstemp(prefix="headrace-")
+    try:
+        return os.open(name, flags)
+    finally:
+        os.unlink(name)
+        os.close(unlinked)

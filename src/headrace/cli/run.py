@@ -1,0 +1,202 @@
+"""``headrace run``: its options, what is refused before anything runs, and the run itself."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli import status
+from headrace.cli.refusal import Refused
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from headrace.cli.crew import Handler, Tally
+    from headrace.cli.output import Output
+    from headrace.cli.progress import Progress
+    from headrace.cli.spawn import Children
+
+    class Step(Protocol):
+        """What is done with each item."""
+
+        def begin(self, consumers: int, children: Children, output: Output) -> list[Handler]:
+            """Get ready. Returns a handler for each consumer. Raises ``Refused``."""
+            ...
+
+        def end(self) -> None:
+            """Give back what ``begin`` took. After the consumers have ended, or were given up."""
+            ...
+
+
+__all__ = ["command"]
+
+STDIN, STDERR = 0, 2
+SHELL = "/bin/sh"
+# The last line is not worth waiting for when someone else is stuck in the middle of writing.
+SAY_SECONDS = 0.1
+
+EPILOG = """\b
+Examples:
+  find . -name '*.py' | headrace run -j 3 -- sha256sum {}
+  find . -name '*.log' -print0 | headrace run -0 gzip
+  headrace run --input urls.txt -j 8 --shell 'curl -s {} | wc -c'
+  headrace run --call os.path:basename < paths
+
+\b
+Exit status:
+  0    every item was done (or there was none)
+  1    an item failed, or the input could not be read to its end
+  2    the command line was refused; nothing was run
+  126  the command cannot be executed; nothing was run
+  127  there is no such command; nothing was run
+  130  ended by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP, 131 by SIGQUIT
+  141  whoever read the output has gone (as in `| head -1`)
+"""
+
+
+@click.command(
+    name="run",
+    epilog=EPILOG,
+    # What follows COMMAND is the command's, options too.
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "-j",
+    "--consumers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many run at the same time. [default: as many as there are CPUs]",
+)
+@click.option("--input", "input_path", default="-", metavar="FILE", help="Read the items from FILE. [default: stdin]")
+@click.option("-0", "--null", is_flag=True, help="Items end with a NUL byte, not with a line break.")
+@click.option("--call", "function_name", metavar="MODULE:FUNCTION", help="Call a Python function with each item.")
+@click.option("--shell", is_flag=True, help="COMMAND is a line for /bin/sh. The item is quoted for it.")
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show how far it is. [default: if standard error is a terminal]",
+)
+@click.argument("words", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED)
+def command(
+    consumers: int | None,
+    input_path: str,
+    null: bool,
+    function_name: str | None,
+    shell: bool,
+    progress: bool | None,
+    words: tuple[str, ...],
+) -> int:
+    """Run COMMAND for each line of the input, several at the same time.
+
+    {} is the item, wherever it occurs in COMMAND and its arguments; where it does not occur, the item is added at the
+    end. There is no shell in between, so an item may have any characters in it. What a command prints is
+    kept together and written when it has ended. Commands have no standard input and no terminal.
+
+    With --call, FUNCTION(item) is called in COMMAND's place, in threads of this process, and what it returns is
+    printed, unless that is None.
+    """
+    step = _call_step(function_name, words, shell) if function_name else _command_step(words, shell)
+    fd = _open_input(input_path)
+    return _run(step, fd, b"\0" if null else b"\n", consumers or _cpus(), progress)
+
+
+def _cpus() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def _command_step(words: tuple[str, ...], shell: bool) -> Step:
+    """What is to be done with each item: run a command."""
+    from headrace.cli.command import CommandStep
+    from headrace.cli.placeholder import CommandTemplate, ShellTemplate
+    from headrace.cli.programs import find_program
+
+    if not words or not words[0]:
+        raise click.UsageError("there is no COMMAND to run for each item (and no --call MODULE:FUNCTION)")
+    if not hasattr(os, "posix_spawn"):
+        raise Refused("commands need a POSIX system (posix_spawn, process groups); --call works here too")
+    encoded = [os.fsencode(word) for word in words]
+    if shell:
+        return CommandStep(ShellTemplate(encoded), os.fsencode(SHELL))
+    # A program that depends on the item is looked up for each.
+    return CommandStep(CommandTemplate(encoded), None if "{}" in words[0] else find_program(words[0]))
+
+
+def _call_step(function_name: str, words: tuple[str, ...], shell: bool) -> Step:
+    """What is to be done with each item: call a function."""
+    from headrace.cli.call import CallStep
+    from headrace.cli.functions import find_function
+
+    if words or shell:
+        raise click.UsageError("--call takes the place of COMMAND and of --shell: give one or the other")
+    return CallStep(find_function(function_name))
+
+
+def _open_input(path: str) -> int:
+    """The file descriptor to read the items from."""
+    if path == "-":
+        if os.isatty(STDIN):
+            click.echo("headrace: reading items from the terminal, one a line; Ctrl-D ends them", err=True)
+        return STDIN
+    try:
+        fd = os.open(path, os.O_RDONLY)
+        os.read(fd, 0)  # or a directory would be noticed only later
+    except OSError as error:
+        raise Refused(f"--input {path!r}: {error.strerror}") from error
+    return fd
+
+
+def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: bool | None) -> int:
+    """Do the step with each item, and return the exit status."""
+    from headrace.cli.crew import Crew
+    from headrace.cli.output import Output
+    from headrace.cli.reader import ItemTooLong, Reader
+    from headrace.cli.signals import OUTPUT_LOST, Events
+    from headrace.cli.spawn import Children
+
+    with Events() as events:
+        output = Output(when_lost=lambda: events.post(OUTPUT_LOST))
+        children = Children()
+        reader = Reader(fd, separator)
+        handlers = step.begin(consumers, children, output)
+        crew = Crew(reader, handlers, children, events, output)
+        progress = _progress(wants_progress, crew.tally, output, fd)
+        try:
+            exit_status = crew.run(progress)
+        except (OSError, ItemTooLong) as error:
+            output.say(f"cannot read the input to its end: {error}")
+            exit_status = status.FAILED
+        step.end()
+        _say_how_it_ended(crew.tally, output, exit_status, showed_progress=progress.finish())
+        if not crew.all_ended():
+            # A call that is still running can neither be ended nor be waited for.
+            os._exit(exit_status)
+    return exit_status
+
+
+def _say_how_it_ended(tally: Tally, output: Output, exit_status: int, *, showed_progress: bool) -> None:
+    """A last line on standard error, where there is more to know than an exit status of 0 says."""
+    if output.error is not None:
+        if output.error.errno != errno.EPIPE:
+            output.say(f"cannot write the output: {output.error.strerror}", wait=SAY_SECONDS)
+    elif exit_status > status.by_signal(0):
+        name = status.signal_name(exit_status - status.by_signal(0))
+        output.say(f"ended by {name}: {tally.summary()}", wait=SAY_SECONDS)
+    elif showed_progress or tally.failed:
+        output.say(tally.summary(), wait=SAY_SECONDS)
+
+
+def _progress(wanted: bool | None, tally: Tally, output: Output, fd: int) -> Progress:
+    from headrace.cli.progress import NoProgress, PlainProgress, TerminalProgress, is_drawable_terminal
+
+    if wanted is False:
+        return NoProgress()
+    # Where items are typed in, the line would get in the way.
+    if is_drawable_terminal(STDERR) and not os.isatty(fd):
+        return TerminalProgress(tally, output)
+    return PlainProgress(tally, output) if wanted else NoProgress()

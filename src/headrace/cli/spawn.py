@@ -1,0 +1,151 @@
+"""The commands that are running: started, waited for, and ended together when the run ends early.
+
+Each command is the leader of a process group of its own, so that it can be ended together with what it
+started, and so that Ctrl-C and Ctrl-Z in a terminal reach headrace alone, which passes them on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.cli.capture import Capture
+
+__all__ = ["Children", "RunEnded"]
+
+# Python ignores these two signals in itself, and what is ignored stays so in children.
+RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+TERMINAL_STOPS = (signal.SIGTTIN, signal.SIGTTOU)
+
+
+class RunEnded(Exception):
+    """The run is being ended: no command is started any more, and what the running ones give is dropped."""
+
+
+class Children:
+    """Starts commands and knows those that run. Its methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        # Held while a command is started: one that runs is always listed here, so that none escapes an end().
+        # posix_spawn holds the GIL for as long, so on the default build the lock makes nobody wait.
+        self._lock = threading.Lock()
+        self._running: set[int] = set()
+        self._ending: set[int] | None = None
+        self._environment = dict(os.environb)
+
+    def start(self, program: bytes, words: list[bytes], capture: Capture) -> int:
+        """Start *program* with *words* (the name first), its output going to *capture*. Returns its process id.
+
+        Raises:
+            RunEnded: the run is being ended.
+            OSError: the program cannot be started.
+            ValueError: a word has a NUL byte in it.
+        """
+        with self._lock:
+            if self._ending is not None:
+                raise RunEnded
+            pid = self._spawn(program, words, capture)
+            self._running.add(pid)
+            return pid
+
+    def _spawn(self, program: bytes, words: list[bytes], capture: Capture) -> int:
+        try:
+            return os.posix_spawn(
+                program,
+                words,
+                self._environment,
+                file_actions=capture.file_actions,
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=RESTORED_SIGNALS,
+            )
+        except OSError as error:
+            if error.errno != errno.ENOEXEC or program == SHELL:
+                raise
+            # A script that does not say what runs it: the shell does, as with every execvp.
+            return self._spawn(SHELL, [SHELL, program, *words[1:]], capture)
+
+    def wait(self, pid: int) -> tuple[int, bool]:
+        """Wait until command *pid* has ended.
+
+        Returns:
+            Its exit status, or minus the number of the signal that killed it; and whether that was ours, because it
+            had stopped to ask for the terminal, which no command gets.
+        """
+        wanted_terminal = False
+        while True:
+            _, status = os.waitpid(pid, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                break
+            # Stopped otherwise (by kill -STOP, say) it is left alone until someone continues it.
+            if os.WSTOPSIG(status) in TERMINAL_STOPS:
+                wanted_terminal = True
+                self._signal(pid, signal.SIGKILL)
+        with self._lock:
+            self._running.discard(pid)
+        return os.waitstatus_to_exitcode(status), wanted_terminal
+
+    def end(self, signal_number: int) -> None:
+        """Start no more commands and send *signal_number* to the running ones, and to what they have started."""
+        with self._lock:
+            if self._ending is None:
+                self._ending = set(self._running)
+            groups = set(self._ending)
+        for group in groups:
+            self._signal(group, signal_number)
+            # A stopped process would handle the signal only when it is continued.
+            self._signal(group, signal.SIGCONT)
+
+    def is_ending(self) -> bool:
+        """Whether ``end`` was called."""
+        return self._ending is not None
+
+    def any_left(self) -> bool:
+        """After ``end``: whether some command, or something that one has started, still runs."""
+        with self._lock:
+            if self._ending is None:
+                return bool(self._running)
+            self._ending = {group for group in self._ending if group in self._running or _exists(group)}
+            return bool(self._ending)
+
+    def suspend_while(self, suspended: Callable[[], None]) -> None:
+        """Stop the running commands, call *suspended* (which stops this process too), then continue them."""
+        with self._lock:
+            groups = set(self._running)
+            for group in groups:
+                self._signal(group, signal.SIGTSTP)
+            suspended()
+            for group in groups:
+                self._signal(group, signal.SIGCONT)
+
+    @staticmethod
+    def _signal(group: int, signal_number: int) -> None:
+        try:
+            os.killpg(group, signal_number)
+        except (ProcessLookupError, PermissionError):
+            # It has ended, or is another user's by now (sudo), which only that user can end.
+            pass
+
+
+SHELL = b"/bin/sh"
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def outlived(group: int) -> bool:
+    """Whether something that the command *group* had started still runs, now that the command has ended."""
+    return _exists(group)
