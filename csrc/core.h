@@ -17,14 +17,6 @@
 #define Py_END_CRITICAL_SECTION() }
 #endif
 
-#if defined(__GNUC__) || defined(__clang__)
-#define HR_LIKELY(condition) __builtin_expect(!!(condition), 1)
-#define HR_NOINLINE __attribute__((noinline))
-#else
-#define HR_LIKELY(condition) (condition)
-#define HR_NOINLINE
-#endif
-
 /* Room for anything. */
 #define HR_UNBOUNDED PY_SSIZE_T_MAX
 

@@ -22,6 +22,14 @@
 #include <sys/mman.h>
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+#define HR_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define HR_NOINLINE __attribute__((noinline, unused))
+#else
+#define HR_LIKELY(condition) (condition)
+#define HR_NOINLINE
+#endif
+
 #define HR_BLOCK_BYTES 65536
 #define HR_SMALLEST_BLOCK 28 /* slots: 256 bytes with the header */
 
@@ -141,7 +149,7 @@ hr_items_push(hr_items *items, void *item)
 }
 
 /* The first block has been emptied from its front: go on to the next, or start over in this one. */
-static inline void
+static HR_NOINLINE void
 hr_items_leave_first(hr_items *items)
 {
     hr_block *block = items->first;
