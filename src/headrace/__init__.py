@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from headrace.backends.memory import (
     LifoQueue,
     PriorityQueue,
@@ -15,6 +13,7 @@ from headrace.contract import Stats
 from headrace.errors import Empty, Full, HeadraceError, InvalidURL, NotSupported, ShutDown
 from headrace.opening import open  # noqa: A004 - the name is the design's
 
+TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from headrace.consumers import Consumer, Producer, Summary, consume
 

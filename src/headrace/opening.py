@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from headrace.backends import memory
 from headrace.errors import InvalidURL, NotSupported
 
+TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from headrace.backends.memory import Queue
 
 __all__ = ["open"]

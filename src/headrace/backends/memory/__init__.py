@@ -8,12 +8,12 @@ be loaded is an ``ImportError``.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue", "implementation"]
 
 _picked = os.environ.get("HEADRACE_IMPL", "")
 
+TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from headrace.backends.memory._core import LifoQueue, PriorityQueue, Queue, SimpleQueue
 

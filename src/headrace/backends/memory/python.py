@@ -17,14 +17,15 @@ from heapq import heappop, heappush
 from itertools import pairwise
 from time import monotonic
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any
 
 from headrace.backends.memory.waiting import Condition, Mutex
 from headrace.contract import Stats
 from headrace.errors import Empty, Full, NotSupported, ShutDown
 
+TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"]
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 import threading
 from _thread import RLock, allocate_lock
-from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from collections import deque
     from threading import Lock
