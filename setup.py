@@ -5,6 +5,7 @@ The environment steers the build:
 HEADRACE_REQUIRE_C=1       a C core that does not build is an error (without it the pure-Python twin is installed alone)
 HEADRACE_WERROR=1          warnings are errors
 HEADRACE_DEBUG=1           -O1 -g and assertions on: the C core checks its own consistency after each change
+HEADRACE_PARKER=python     threads sleep in Python's own locks, as on systems other than Linux (for testing that there)
 HEADRACE_SANITIZE=a,b      build with -fsanitize=a,b (and as HEADRACE_DEBUG)
 """
 
@@ -27,6 +28,7 @@ def is_set(name: str) -> bool:
 
 SANITIZERS = os.environ.get("HEADRACE_SANITIZE", "")
 DEBUG = is_set("HEADRACE_DEBUG") or bool(SANITIZERS)
+PORTABLE_PARKER = os.environ.get("HEADRACE_PARKER", "") == "python"
 
 
 def gnu_flags() -> tuple[list[str], list[str]]:
@@ -71,6 +73,7 @@ def extensions() -> list[Extension]:
             "headrace.backends.memory._core",
             sources=sources,
             include_dirs=["csrc"],
+            define_macros=[("HR_PARKER_PYTHREAD", "1")] if PORTABLE_PARKER else [],
             depends=[*sorted(glob("csrc/*.h")), "setup.py"],
             optional=not is_set("HEADRACE_REQUIRE_C"),
         )
@@ -81,7 +84,7 @@ def options() -> dict[str, dict[str, object]]:
     """A special build has a folder of its own: its objects must never be taken for those of a normal one."""
     if SANITIZERS:
         return {"build": {"build_base": "build/sanitize-" + SANITIZERS.replace(",", "-")}}
-    for kind in ("HEADRACE_DEBUG", "HEADRACE_WERROR"):
+    for kind in ("HEADRACE_PARKER", "HEADRACE_DEBUG", "HEADRACE_WERROR"):
         if is_set(kind):
             return {"build": {"build_base": "build/" + kind.lower()}}
     return {}

@@ -204,6 +204,14 @@ hr_take(hr_queue *queue)
     return item;
 }
 
+/* check.c: what must hold whenever the queue's lock may be let go of. Builds with NDEBUG have none of it. */
+#ifdef NDEBUG
+#define HR_CHECK(queue) ((void)0)
+#else
+void hr_check(hr_queue *queue);
+#define HR_CHECK(queue) hr_check(queue)
+#endif
+
 /* After every change: wake the next waiter that has something to do. */
 static inline void
 hr_changed(hr_queue *queue, bool after_put)
@@ -211,6 +219,7 @@ hr_changed(hr_queue *queue, bool after_put)
     if (queue->gate.may_wake) {
         hr_wake_next(queue, after_put);
     }
+    HR_CHECK(queue);
 }
 
 #endif

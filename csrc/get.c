@@ -79,6 +79,17 @@ hr_get_waiting(hr_queue *queue, hr_turn *turn)
     return item;
 }
 
+/* As in the standard library, a get that must raise ShutDown does not look at its timeout. */
+static int
+parse_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn)
+{
+    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL};
+    if (turn->block <= 0 || (queue->is_shutdown && queue->items.count == 0)) {
+        return turn->block < 0 ? -1 : 0;
+    }
+    return hr_parse_deadline(timeout, &turn->deadline_ns);
+}
+
 static PyObject *
 get_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
@@ -89,8 +100,8 @@ get_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
     if (queue->opened) {
         return hr_call_opened(queue, "get", arguments, count, keywords);
     }
-    hr_turn turn = {hr_parse_block(given[0]), HR_NEVER, NULL};
-    if (turn.block < 0 || (turn.block && hr_parse_deadline(given[1], &turn.deadline_ns) < 0)) {
+    hr_turn turn;
+    if (parse_turn(queue, given[0], given[1], &turn) < 0) {
         return NULL;
     }
     return hr_get_waiting(queue, &turn);
@@ -248,8 +259,8 @@ hr_get_many(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
         PyErr_Format(PyExc_ValueError, "'max_items' must be at least 1, not %R", given[0]);
         return NULL;
     }
-    hr_turn turn = {hr_parse_block(given[1]), HR_NEVER, NULL};
-    if (turn.block < 0 || (turn.block && hr_parse_deadline(given[2], &turn.deadline_ns) < 0)) {
+    hr_turn turn;
+    if (parse_turn(queue, given[1], given[2], &turn) < 0) {
         return NULL;
     }
     PyObject *result;
