@@ -381,7 +381,6 @@ set_is_shutdown(PyObject *self, PyObject *value, void *unused)
     }
     Py_BEGIN_CRITICAL_SECTION(self);
     queue->is_shutdown = (char)truth;
-    queue->heap.version++;
     hr_reset_limit(queue);
     hr_wake_everybody(queue);
     Py_END_CRITICAL_SECTION();
@@ -531,7 +530,7 @@ static const struct {
     {"_qsize", HR_OVERRIDES_HOOK},
     {"_put", HR_OVERRIDES_HOOK},
     {"_get", HR_OVERRIDES_HOOK | HR_OVERRIDES_HOOK_GET},
-    {"_peek", HR_OVERRIDES_HOOK_PEEK},
+    {"_peek", HR_OVERRIDES_HOOK | HR_OVERRIDES_HOOK_PEEK},
     {NULL, 0},
 };
 

@@ -10,6 +10,7 @@ void
 hr_reset_limit(hr_queue *queue)
 {
     queue->limit = queue->is_shutdown || queue->opened ? 0 : queue->bound;
+    queue->heap.version++;
 }
 
 /* -- life ------------------------------------------------------------------------------------------- */
