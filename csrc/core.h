@@ -20,6 +20,9 @@
 /* Room for anything. */
 #define HR_UNBOUNDED PY_SSIZE_T_MAX
 
+/* The methods whose overriding is looked for: see opened.c. */
+enum { HR_OVERRIDABLE = 8 };
+
 /* Per-module state: each interpreter has its own. Written once, while the module is executed. */
 typedef struct {
     PyTypeObject *queue_type;
@@ -32,13 +35,15 @@ typedef struct {
     PyObject *full_error;
     PyObject *shutdown_error;
     PyObject *not_supported_error;
+    /* Our own methods of the names in opened.c, those of PriorityQueue in the second row. */
+    PyObject *own_methods[2][HR_OVERRIDABLE];
     /* Grows by one in each forked child: see hr_after_fork. */
     unsigned long fork_generation;
 } hr_state;
 
 typedef enum { HR_FIFO, HR_LIFO, HR_PRIORITY } hr_kind;
 
-/* What a subclass has overridden. */
+/* What a class, or an object, has overridden. */
 enum {
     HR_OVERRIDES_PUT = 1,
     HR_OVERRIDES_GET = 2,
@@ -58,7 +63,8 @@ typedef struct {
     hr_gate gate;
     hr_heap heap;        /* waiting items (PRIORITY) */
     hr_kind kind;        /* constant */
-    unsigned overrides;  /* constant after __init__ */
+    unsigned class_version; /* of the class whose overrides are known: see hr_class_changed */
+    unsigned overrides;
     char is_shutdown;
     char opened;         /* Python code runs this queue now (opened.c); items is empty for good */
     Py_ssize_t bound;    /* maxsize as a limit: HR_UNBOUNDED when there is none */
@@ -157,7 +163,6 @@ PyObject *hr_call_named(hr_queue *queue, const char *name, PyObject *const *valu
 
 /* opened.c */
 int hr_open(hr_queue *queue);
-int hr_open_empty(hr_queue *queue);
 PyObject *hr_call_opened(hr_queue *queue, const char *method, PyObject *const *arguments,
                          Py_ssize_t count, PyObject *keywords);
 extern PyGetSetDef hr_attributes[];
@@ -168,7 +173,8 @@ PyObject *hr_hook_put(hr_queue *, PyObject *);
 PyObject *hr_hook_get(hr_queue *, PyObject *);
 PyObject *hr_hook_peek(hr_queue *, PyObject *);
 int hr_setattr(PyObject *, PyObject *, PyObject *);
-unsigned hr_find_overrides(hr_queue *queue);
+int hr_look_at_class(hr_queue *queue);
+int hr_keep_own_methods(hr_state *state);
 
 /* item.c */
 PyObject *hr_item(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
@@ -184,6 +190,21 @@ extern PyType_Spec hr_simple_spec;
 extern struct PyModuleDef hr_module;
 void hr_reset_limit(hr_queue *queue);
 extern const hr_signature hr_put_signature, hr_get_signature;
+
+/* Whether the class was changed since its overrides were looked for: CPython gives a class another version
+ * tag whenever it, or a base of it, is assigned to. */
+static inline int
+hr_class_changed(hr_queue *queue)
+{
+    return Py_TYPE(queue)->tp_version_tag != queue->class_version;
+}
+
+/* Before anything that a hook could change: returns -1 with an exception set when opening fails. */
+static inline int
+hr_heed_class(hr_queue *queue)
+{
+    return HR_LIKELY(!hr_class_changed(queue)) ? 0 : hr_look_at_class(queue);
+}
 
 /* Take the next item of a queue that has one. NULL as for hr_priority_take. */
 static inline PyObject *

@@ -112,6 +112,9 @@ static HR_NOINLINE PyObject *
 get_otherwise(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *item = NULL;
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
     if (count == 0 && keywords == NULL && queue->items.count > 0) {
         item = hr_take(queue);
     }
@@ -129,7 +132,7 @@ hr_get(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *
     Py_BEGIN_CRITICAL_SECTION(queue);
     /* No call in here but the rare one at a block's end, so that no register needs saving. */
     if (HR_LIKELY(count == 0 && keywords == NULL && queue->items.count > 0 && queue->kind == HR_FIFO
-                  && !queue->gate.may_wake)) {
+                  && !queue->gate.may_wake && !hr_class_changed(queue))) {
         result = hr_items_take_first(&queue->items);
         queue->get_total++;
     }
@@ -144,6 +147,9 @@ PyObject *
 hr_get_nowait(hr_queue *queue, PyObject *unused)
 {
     (void)unused;
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
     if (queue->overrides & HR_OVERRIDES_GET) {
         PyObject *values[] = {Py_False};
         return hr_call_named(queue, "get", values, 0, Py_BuildValue("(s)", "block"));
@@ -248,7 +254,7 @@ PyObject *
 hr_get_many(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *given[3];
-    if (hr_unpack(&get_many_signature, arguments, count, keywords, given) < 0) {
+    if (hr_unpack(&get_many_signature, arguments, count, keywords, given) < 0 || hr_heed_class(queue) < 0) {
         return NULL;
     }
     Py_ssize_t most = PyNumber_AsSsize_t(given[0], NULL);

@@ -5,6 +5,9 @@ PyObject *
 hr_qsize(hr_queue *queue, PyObject *unused)
 {
     (void)unused;
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
     result = queue->opened ? hr_call_opened(queue, "qsize", NULL, 0, NULL)
@@ -45,6 +48,9 @@ PyObject *
 hr_empty(hr_queue *queue, PyObject *unused)
 {
     (void)unused;
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
     result = queue->opened ? hr_call_opened(queue, "empty", NULL, 0, NULL)
@@ -57,6 +63,9 @@ PyObject *
 hr_full(hr_queue *queue, PyObject *unused)
 {
     (void)unused;
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
     result = queue->opened ? hr_call_opened(queue, "full", NULL, 0, NULL)
@@ -82,6 +91,9 @@ PyObject *
 hr_peek(hr_queue *queue, PyObject *unused)
 {
     (void)unused;
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
     PyObject *result = NULL;
     Py_BEGIN_CRITICAL_SECTION(queue);
     if (queue->opened) {

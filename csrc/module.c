@@ -88,7 +88,10 @@ static int
 module_exec(PyObject *module)
 {
     hr_state *state = PyModule_GetState(module);
-    return find_errors(state) < 0 || add_types(module, state) < 0 || register_at_fork(module) < 0 ? -1 : 0;
+    return find_errors(state) < 0 || add_types(module, state) < 0 || hr_keep_own_methods(state) < 0
+                || register_at_fork(module) < 0
+             ? -1
+             : 0;
 }
 
 static int
@@ -105,6 +108,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->full_error);
     Py_VISIT(state->shutdown_error);
     Py_VISIT(state->not_supported_error);
+    for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
+        Py_VISIT(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
+    }
     return 0;
 }
 
@@ -122,6 +128,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->full_error);
     Py_CLEAR(state->shutdown_error);
     Py_CLEAR(state->not_supported_error);
+    for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
+        Py_CLEAR(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
+    }
     return 0;
 }
 

@@ -172,15 +172,14 @@ set_parts(hr_queue *queue, PyObject *parts)
                : -1;
 }
 
-/* Give the queue `container` (NULL: none yet) and hand it over to the Python code. */
+/* Give the queue `container` and hand it over to the Python code. Returns 1 when it changed meanwhile. */
 static int
 install(hr_queue *queue, PyObject *container)
 {
     unsigned long long got = queue->get_total, dropped = queue->dropped_total;
     Py_ssize_t count = queue->items.count;
     PyObject *make = python_name("parts");
-    PyObject *parts = make == NULL ? NULL
-                                   : PyObject_CallOneArg(make, container == NULL ? Py_None : container);
+    PyObject *parts = make == NULL ? NULL : PyObject_CallOneArg(make, container);
     Py_XDECREF(make);
     if (parts == NULL) {
         return -1;
@@ -198,7 +197,7 @@ install(hr_queue *queue, PyObject *container)
     Py_INCREF(queue->not_empty);
     Py_INCREF(queue->not_full);
     Py_INCREF(queue->all_tasks_done);
-    queue->container = Py_XNewRef(container);
+    Py_INCREF(queue->container);
     Py_DECREF(parts);
 
     hr_items items = queue->items;
@@ -230,20 +229,6 @@ hr_open(hr_queue *queue)
             if (failed < 0) {
                 return -1;
             }
-        }
-    }
-    return 0;
-}
-
-/* Open a new queue whose class makes its own container. */
-int
-hr_open_empty(hr_queue *queue)
-{
-    int again = 1;
-    while (!queue->opened && again) {
-        again = install(queue, NULL);
-        if (again < 0) {
-            return -1;
         }
     }
     return 0;
@@ -522,7 +507,7 @@ hr_hook_peek(hr_queue *queue, PyObject *unused)
 static const struct {
     const char *name;
     unsigned flags;
-} overridable[] = {
+} overridable[HR_OVERRIDABLE] = {
     {"put", HR_OVERRIDES_PUT},
     {"get", HR_OVERRIDES_GET},
     {"task_done", HR_OVERRIDES_TASK_DONE},
@@ -531,28 +516,45 @@ static const struct {
     {"_put", HR_OVERRIDES_HOOK},
     {"_get", HR_OVERRIDES_HOOK | HR_OVERRIDES_HOOK_GET},
     {"_peek", HR_OVERRIDES_HOOK | HR_OVERRIDES_HOOK_PEEK},
-    {NULL, 0},
 };
 
-/* What the object's class overrides of our own class's methods. */
-unsigned
-hr_find_overrides(hr_queue *queue)
+/* Keep our own methods, to compare with; before anybody can assign to our classes. */
+int
+hr_keep_own_methods(hr_state *state)
 {
-    PyTypeObject *ours = queue->kind == HR_FIFO   ? queue->state->queue_type
-                         : queue->kind == HR_LIFO ? queue->state->lifo_type
-                                                  : queue->state->priority_type;
-    unsigned found = 0;
-    for (int i = 0; Py_TYPE(queue) != ours && overridable[i].name != NULL; i++) {
-        PyObject *theirs = PyObject_GetAttrString((PyObject *)Py_TYPE(queue), overridable[i].name);
-        PyObject *own = PyObject_GetAttrString((PyObject *)ours, overridable[i].name);
-        if (theirs != own) {
-            found |= overridable[i].flags;
+    PyTypeObject *types[2] = {state->queue_type, state->priority_type};
+    for (int i = 0; i < HR_OVERRIDABLE; i++) {
+        for (int row = 0; row < 2; row++) {
+            PyObject *method = PyObject_GetAttrString((PyObject *)types[row], overridable[i].name);
+            if (method == NULL) {
+                return -1;
+            }
+            state->own_methods[row][i] = method;
         }
-        Py_XDECREF(theirs);
-        Py_XDECREF(own);
-        PyErr_Clear();
     }
-    return found;
+    return 0;
+}
+
+/* Find out what the object's class overrides of our own methods, and open the queue for a hook. What was
+ * assigned to the object itself (hr_setattr) stays noted. */
+int
+hr_look_at_class(hr_queue *queue)
+{
+    PyObject **own = queue->state->own_methods[queue->kind == HR_PRIORITY];
+    unsigned found = 0;
+    int hooked = PyObject_TypeCheck((PyObject *)queue, queue->state->queue_type); /* not SimpleQueue */
+    for (int i = 0; hooked && i < HR_OVERRIDABLE; i++) {
+        PyObject *theirs = PyObject_GetAttrString((PyObject *)Py_TYPE(queue), overridable[i].name);
+        if (theirs == NULL) {
+            return -1;
+        }
+        found |= theirs != own[i] ? overridable[i].flags : 0;
+        Py_DECREF(theirs);
+    }
+    /* Looking the names up has given the class a tag, if it had none. */
+    queue->class_version = Py_TYPE(queue)->tp_version_tag;
+    queue->overrides |= found;
+    return found & HR_OVERRIDES_HOOK ? hr_open(queue) : 0;
 }
 
 /* Assigning a hook or a method to one object overrides it there. */
@@ -563,7 +565,7 @@ hr_setattr(PyObject *self, PyObject *name, PyObject *value)
         return -1;
     }
     hr_queue *queue = HR_QUEUE(self);
-    for (int i = 0; PyUnicode_Check(name) && overridable[i].name != NULL; i++) {
+    for (int i = 0; PyUnicode_Check(name) && i < HR_OVERRIDABLE; i++) {
         if (PyUnicode_CompareWithASCIIString(name, overridable[i].name) == 0) {
             queue->overrides |= overridable[i].flags;
             return overridable[i].flags & HR_OVERRIDES_HOOK ? hr_open(queue) : 0;

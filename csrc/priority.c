@@ -213,7 +213,7 @@ PyObject *
 hr_priority_put(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *given[4];
-    if (hr_unpack(&signature, arguments, count, keywords, given) < 0) {
+    if (hr_unpack(&signature, arguments, count, keywords, given) < 0 || hr_heed_class(queue) < 0) {
         return NULL;
     }
     hr_turn turn = {hr_parse_block(given[1]), HR_NEVER, NULL};
@@ -238,7 +238,7 @@ PyObject *
 hr_priority_put_nowait(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *given[2];
-    if (hr_unpack(&nowait_signature, arguments, count, keywords, given) < 0) {
+    if (hr_unpack(&nowait_signature, arguments, count, keywords, given) < 0 || hr_heed_class(queue) < 0) {
         return NULL;
     }
     if (queue->overrides & HR_OVERRIDES_PUT) {

@@ -75,7 +75,7 @@ static HR_NOINLINE PyObject *
 put_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *given[3];
-    if (hr_unpack(&hr_put_signature, arguments, count, keywords, given) < 0) {
+    if (hr_unpack(&hr_put_signature, arguments, count, keywords, given) < 0 || hr_heed_class(queue) < 0) {
         return NULL;
     }
     if (queue->opened) {
@@ -99,7 +99,7 @@ hr_put(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
     if (HR_LIKELY(count == 1 && keywords == NULL && queue->items.count < queue->limit
-                  && queue->items.tail != queue->items.tail_end)) {
+                  && queue->items.tail != queue->items.tail_end && !hr_class_changed(queue))) {
         hr_items_push(&queue->items, Py_NewRef(arguments[0]));
         queue->unfinished++;
         hr_changed(queue, true);
@@ -119,7 +119,8 @@ PyObject *
 hr_put_nowait(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *item;
-    if (hr_unpack(&put_nowait_signature, arguments, count, keywords, &item) < 0) {
+    if (hr_unpack(&put_nowait_signature, arguments, count, keywords, &item) < 0
+        || hr_heed_class(queue) < 0) {
         return NULL;
     }
     if (queue->overrides & HR_OVERRIDES_PUT) {
@@ -279,6 +280,7 @@ hr_put_many(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
     PyObject *given[3];
     hr_turn turn = {1, HR_NEVER, NULL};
     if (hr_unpack(&put_many_signature, arguments, count, keywords, given) < 0
+        || hr_heed_class(queue) < 0
         || (turn.block = hr_parse_block(given[1])) < 0
         || (turn.block && hr_parse_deadline(given[2], &turn.deadline_ns) < 0)) {
         return NULL;

@@ -38,13 +38,11 @@ queue_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     return (PyObject *)queue;
 }
 
-/* Run the class's own _init, which makes its container. */
+/* Run the class's own _init, which makes its container: the queue has been opened. */
 static int
 init_hooks(hr_queue *queue, PyObject *maxsize)
 {
-    if (hr_open_empty(queue) < 0) {
-        return -1;
-    }
+    Py_CLEAR(queue->container);
     PyObject *result = PyObject_CallMethod((PyObject *)queue, "_init", "(O)", maxsize);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
@@ -83,7 +81,9 @@ queue_init(PyObject *self, PyObject *arguments, PyObject *keywords)
     }
     queue->bound = bound;
     hr_reset_limit(queue);
-    queue->overrides = hr_find_overrides(queue);
+    if (hr_look_at_class(queue) < 0) {
+        return -1;
+    }
     return queue->overrides & HR_OVERRIDES_HOOK ? init_hooks(queue, queue->maxsize) : 0;
 }
 
