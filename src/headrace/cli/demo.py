@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 SMALLEST, LARGEST = 1, 100
+LONGEST_DELAY = 86400.0
 
 
 class Item(NamedTuple):
@@ -71,25 +73,27 @@ def say(line: str) -> None:
 
 
 @click.command(name="demo", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--items", type=click.IntRange(min=0), default=10, show_default=True, help="How many items are produced.")
-@click.option("--consumers", type=click.IntRange(min=1), default=3, show_default=True, help="How many consumers.")
+@click.option("--items", type=click.IntRange(min=0), default=10, metavar="N", help="Items to produce. [default: 10]")
+@click.option("--consumers", type=click.IntRange(min=1), default=3, metavar="N", help="Consumers. [default: 3]")
 @click.option(
     "--delay",
-    type=click.FloatRange(min=0, max=threading.TIMEOUT_MAX),
+    type=click.FloatRange(min=0, max=LONGEST_DELAY),
     default=1.0,
-    show_default=True,
-    help="Seconds from one item to the next.",
+    metavar="SECONDS",
+    help="From one item to the next. [default: 1.0]",
 )
 @click.option(
     "--maxsize",
     type=click.IntRange(min=0),
     default=0,
-    show_default=True,
-    help="How many items may wait in the queue; 0 for any number.",
+    metavar="N",
+    help="How many items may wait in the queue. [default: 0, any number]",
 )
-@click.option("--seed", type=int, help="Produce the same numbers each time.")
+@click.option("--seed", type=int, metavar="N", help="Produce the same numbers each time.")
 def command(items: int, consumers: int, delay: float, maxsize: int, seed: int | None) -> None:
     """Show a queue at work: a producer appends items to it, consumers pop them, and it ends."""
+    if math.isnan(delay):  # which is in no range, and so in every one for click
+        raise click.BadParameter("write a number of seconds", param_hint="--delay")
     queue: Queue[Item] = Queue(maxsize)
     producer = Numbers(queue, items, delay, seed)
     reporters = [Reporter(queue) for _ in range(consumers)]

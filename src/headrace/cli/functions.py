@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.nearest import did_you_mean
@@ -37,6 +38,10 @@ def find_function(name: str) -> Callable[[str], Any]:
         where = f"{where}.{attribute}"
     if not callable(found):
         raise Refused(f"--call {name!r}: that is {type(found).__name__}, not a function")
+    if iscoroutinefunction(found):
+        raise Refused(
+            f"--call {name!r}: coroutine functions cannot be called yet; wrap it: asyncio.run({found.__name__}(item))"
+        )
     function: Callable[[str], Any] = found
     return function
 

@@ -21,6 +21,7 @@ __all__ = ["Children", "RunEnded"]
 
 # Python ignores these two signals in itself, and what is ignored stays so in children.
 RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+SHELL = b"/bin/sh"
 TERMINAL_STOPS = (signal.SIGTTIN, signal.SIGTTOU)
 
 
@@ -111,7 +112,7 @@ class Children:
         with self._lock:
             if self._ending is None:
                 return bool(self._running)
-            self._ending = {group for group in self._ending if group in self._running or _exists(group)}
+            self._ending = self._running | {group for group in self._ending - self._running if _lives(group)}
             return bool(self._ending)
 
     def suspend_while(self, suspended: Callable[[], None]) -> None:
@@ -133,10 +134,8 @@ class Children:
             pass
 
 
-SHELL = b"/bin/sh"
-
-
-def _exists(group: int) -> bool:
+def outlived(group: int) -> bool:
+    """Whether something that the command *group* had started may still run, now that the command has ended."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -146,6 +145,26 @@ def _exists(group: int) -> bool:
     return True
 
 
-def outlived(group: int) -> bool:
-    """Whether something that the command *group* had started still runs, now that the command has ended."""
-    return _exists(group)
+def _lives(group: int) -> bool:
+    """Whether a process of *group* still runs."""
+    return outlived(group) and not _has_only_dead_members(group)
+
+
+def _has_only_dead_members(group: int) -> bool:
+    """Whether all of *group* have ended and wait for process 1 to notice, which in containers may take for ever."""
+    try:
+        processes = [name for name in os.listdir("/proc") if name.isdigit()]
+    except FileNotFoundError:
+        return False
+    return not any(_group_if_alive(process) == group for process in processes)
+
+
+def _group_if_alive(process: str) -> int | None:
+    """The group of a process, or None when it has ended."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            # The name of the program, in parentheses, may have spaces and parentheses in it.
+            state, _, group = file.read().rpartition(b")")[2].split()[:3]
+    except OSError:
+        return None
+    return None if state in b"ZX" else int(group)

@@ -1,0 +1,145 @@
+"""What the command line refuses: before anything runs, saying what is wrong and what was perhaps meant."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli_support import HEADRACE, headrace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="commands need posix_spawn")
+
+
+def refusal(*arguments: str | Path, status: int = 2, **options: object) -> str:
+    """What a refused command line has on standard error. Nothing has been printed, and no input read."""
+    with open(__file__, "rb") as items:
+        done = subprocess.run(
+            [*HEADRACE, *arguments], stdin=items, capture_output=True, timeout=60, check=False, **options
+        )
+        assert os.lseek(items.fileno(), 0, os.SEEK_CUR) == 0
+    error = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (status, b""), error
+    assert "headrace/cli" not in error
+    return error
+
+
+@posix_only
+def test_an_unknown_command_is_refused_with_the_nearest_name() -> None:
+    error = refusal("run", "sha256sm", "{}", status=127)
+    assert error.startswith("headrace: command 'sha256sm' is not on PATH. Did you mean 'sha256sum'")
+    assert error.count("\n") == 1
+
+
+@posix_only
+def test_a_command_with_a_path_that_does_not_exist_is_refused_with_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "convert-all").touch(mode=0o755)
+    error = refusal("run", tmp_path / "convert_all", status=127)
+    assert "does not exist. Did you mean 'convert-all'?" in error
+    (tmp_path / "convert-all").rename(tmp_path / "something-else")
+    assert refusal("run", "./convert_all", status=127, cwd=tmp_path).endswith("does not exist.\n")
+
+
+@posix_only
+def test_a_command_that_cannot_be_executed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch(mode=0o644)
+    assert "is not executable: chmod +x" in refusal("run", tmp_path / "notes", status=126)
+    assert "is a directory" in refusal("run", tmp_path, status=126)
+    path = {**os.environ, "PATH": f"/nonexistent{os.pathsep}{tmp_path}"}
+    assert "is not executable" in refusal("run", "notes", status=126, env=path)
+
+
+@posix_only
+def test_no_command_is_refused() -> None:
+    assert "there is no COMMAND to run" in refusal("run")
+    assert "there is no COMMAND to run" in refusal("run", "")
+
+
+def test_a_command_together_with_a_function_is_refused() -> None:
+    assert "give one or the other" in refusal("run", "--call", "os.path:basename", "echo")
+    assert "give one or the other" in refusal("run", "--call", "os.path:basename", "--shell")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("os.path:basenam", "'os.path' has no 'basenam'. Did you mean 'basename'?"),
+        ("jsn:loads", "there is no module 'jsn'. Did you mean 'json'?"),
+        ("email.mesage:Message", "there is no module 'email.mesage'. Did you mean 'email.message'"),
+        ("os.pth:basename", "there is no module 'os.pth'."),
+        ("nothing_like_this_at_all:f", "there is no module 'nothing_like_this_at_all'.\n"),
+        ("json", "write it as module:function"),
+        ("json:", "write it as module:function"),
+        (":loads", "write it as module:function"),
+        ("sys:maxsize", "that is int, not a function"),
+        ("json:decoder.JSONDecodr", "'json.decoder' has no 'JSONDecodr'. Did you mean 'JSONDecoder'"),
+        ("asyncio:sleep", "coroutine functions cannot be called yet"),
+    ],
+)
+def test_an_unknown_function_is_refused_with_the_nearest_name(name: str, expected: str) -> None:
+    error = refusal("run", "--call", name)
+    assert error.startswith("headrace: ")
+    assert expected in error
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import json\n1 / 0\n", ["broken.py", "line 2", "ZeroDivisionError: division by zero"]),
+        ("import no_such_dependency\n", ["broken.py", "No module named 'no_such_dependency'"]),
+        ("def f(:\n", ["broken.py", "SyntaxError"]),
+        ("raise SystemExit('a script')\n", ["SystemExit: a script"]),
+    ],
+)
+def test_a_module_that_cannot_be_imported_shows_its_own_error(tmp_path: Path, source: str, expected: list[str]) -> None:
+    (tmp_path / "broken.py").write_text(source)
+    error = refusal("run", "--call", "broken:f", cwd=tmp_path)
+    assert error.startswith("headrace: module 'broken' cannot be imported:\n")
+    assert all(part in error for part in expected)
+    assert "importlib" not in error
+
+
+def test_the_current_directory_is_not_importable_where_python_was_told_so(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("f = str\n")
+    done = headrace("run", "--call", "mine:f", stdin=b"1\n", cwd=tmp_path, env={**os.environ, "PYTHONSAFEPATH": "1"})
+    assert done.returncode == 2
+    assert b"there is no module 'mine'" in done.stderr
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    error = refusal("run", "--inptu", "file", "echo")
+    assert "--inptu" in error
+    assert "Did you mean" in error
+    assert "--input" in error
+
+
+def test_an_unknown_subcommand_is_refused_with_the_nearest_name() -> None:
+    assert "there is no command 'rnu'. Did you mean 'run'?" in refusal("rnu")
+    assert "there is no command 'xyzzy'.\n" in refusal("xyzzy")
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_a_number_of_consumers_below_one_is_refused(number: str) -> None:
+    assert "Invalid value for '-j'" in refusal("run", f"-j{number}", "echo")
+
+
+def test_an_input_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    assert "No such file or directory" in refusal("run", "--input", tmp_path / "missing", "echo")
+    if os.name == "posix":
+        assert "Is a directory" in refusal("run", "--input", tmp_path, "echo")
+
+
+@posix_only
+def test_more_consumers_than_there_can_be_are_refused() -> None:
+    import resource
+
+    def few_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
+
+    error = refusal("run", "-j", "1000", "echo", preexec_fn=few_files)
+    assert error.startswith("headrace: -j 1000: Too many open files")
