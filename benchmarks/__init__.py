@@ -1,0 +1,1 @@
+"""Figures of headrace against its peers, taken in the same run: ``python -m benchmarks``."""
