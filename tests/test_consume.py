@@ -254,9 +254,23 @@ def test_an_exit_among_several_failures_makes_a_base_group() -> None:
     assert {type(error) for error in caught.value.exceptions} == {SystemExit, ValueError}
 
 
-def test_a_generator_is_closed_after_a_failure_and_after_the_handlers_have_ended() -> None:
+def before(monkeypatch: pytest.MonkeyPatch, method: str, action: Callable[[], object]) -> None:
+    """Do something before a method of the run is called."""
+    original = getattr(consume_module.Run, method)
+
+    def method_and_more(run: Any, *arguments: object) -> object:
+        action()
+        return original(run, *arguments)
+
+    monkeypatch.setattr(consume_module.Run, method, method_and_more)
+
+
+def test_a_generator_is_closed_after_a_failure_and_after_the_handlers_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     events: list[str] = []
-    both_run = threading.Barrier(2)
+    both_run, waits = threading.Barrier(2), threading.Event()
+    before(monkeypatch, "_wait", waits.set)
 
     def source() -> Iterator[int]:
         try:
@@ -267,7 +281,7 @@ def test_a_generator_is_closed_after_a_failure_and_after_the_handlers_have_ended
     def handler(item: int) -> None:
         if both_run.wait(PATIENCE):
             raise ValueError
-        eventually(lambda: len(threads()) == 1)
+        waits.wait(PATIENCE / 2)
         events.append("handler ended")
 
     with pytest.raises(ValueError):
@@ -284,38 +298,21 @@ def test_a_source_that_is_not_a_generator_is_left_open(tmp_path: Any) -> None:
         assert not lines.closed
 
 
-def test_a_source_that_fails_drops_what_waits_and_its_error_is_raised() -> None:
-    begun, may_end = [], threading.Event()
+def test_a_source_that_fails_drops_what_waits_and_its_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, stopped = [], threading.Event()
+    before(monkeypatch, "_wait", stopped.set)
 
     def source() -> Iterator[int]:
         yield from range(4)
         eventually(lambda: begun)
-        may_end_soon.start()
         raise LookupError("no more")
 
     def handler(item: int) -> None:
         begun.append(item)
-        may_end.wait(PATIENCE)
+        stopped.wait(PATIENCE)
 
-    def end_when_stopped() -> None:
-        eventually(lambda: stopped)
-        may_end.set()
-
-    stopped: list[bool] = []
-    may_end_soon = threading.Thread(target=end_when_stopped)
-    original = consume_module.Run.fail
-
-    def fail(run: Any, error: BaseException) -> None:
-        original(run, error)
-        stopped.append(True)
-
-    consume_module.Run.fail = fail
-    try:
-        with pytest.raises(LookupError, match="no more") as caught:
-            consume(source, handler, consumers=1)
-    finally:
-        consume_module.Run.fail = original
-    may_end_soon.join()
+    with pytest.raises(LookupError, match="no more") as caught:
+        consume(source, handler, consumers=1)
     assert begun == [0]
     assert caught.value.__notes__ == ["after item 4 of the source"]
 
@@ -542,12 +539,14 @@ def test_ctrl_c_ends_a_program_whose_handlers_would_take_a_minute(moment: str) -
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
-def test_ctrl_c_waits_for_a_handler_that_is_about_to_end() -> None:
-    begun, handled = threading.Event(), []
+def test_ctrl_c_waits_for_a_handler_that_is_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, waits, handled = threading.Event(), threading.Event(), []
+    before(monkeypatch, "_wait", waits.set)
+    monkeypatch.setattr(consume_module, "GRACE", PATIENCE)
 
     def handler(item: int) -> None:
         begun.set()
-        eventually(lambda: stopped)
+        waits.wait(PATIENCE)
         handled.append(item)
 
     def source() -> Iterator[int]:
@@ -555,20 +554,26 @@ def test_ctrl_c_waits_for_a_handler_that_is_about_to_end() -> None:
         begun.wait(PATIENCE)
         raise KeyboardInterrupt
 
-    stopped: list[bool] = []
-    original = consume_module.Run._wait
-
-    def wait(run: Any, timeout: float | None) -> None:
-        stopped.append(True)
-        original(run, PATIENCE)
-
-    consume_module.Run._wait = wait
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            consume(source(), handler, consumers=1)
-    finally:
-        consume_module.Run._wait = original
+    with pytest.raises(KeyboardInterrupt):
+        consume(source(), handler, consumers=1)
     assert handled == [1]
+
+
+@pytest.mark.parametrize("second_comes_before", ["_give_up", "_wait", "_close_source"])
+def test_a_second_ctrl_c_leaves_no_thread_waiting_either(
+    second_comes_before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        before(monkeypatch, second_comes_before, interrupt)
+        raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        consume(source(), lambda item: None)
+    eventually(lambda: not threads())
 
 
 def test_failures_before_a_ctrl_c_are_notes_and_do_not_hide_it() -> None:

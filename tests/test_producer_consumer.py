@@ -338,16 +338,16 @@ def test_a_producer_that_could_not_be_started_counts_again_when_it_is(monkeypatc
 
 def test_starting_a_producer_twice_is_an_error_that_changes_nothing() -> None:
     queue, may_end = headrace.Queue(), threading.Event()
-    running, ended, never = Producer(queue, lambda: iter(may_end.wait, True)), Producer(queue, []), Producer(queue, [])
+    running, ended = Producer(queue, lambda: iter(may_end.wait, True)), Producer(queue, [1])
     running.start()
+    with pytest.raises(RuntimeError, match="once"):
+        running.start()
     run(ended)
-    for producer in (running, ended):
-        with pytest.raises(RuntimeError, match="once"):
-            producer.start()
+    assert not queue.is_shutdown
+    with pytest.raises(RuntimeError, match="once"):
+        ended.start()
     may_end.set()
     finish(running)
-    assert not queue.is_shutdown
-    run(never)
     assert queue.is_shutdown
 
 
@@ -361,7 +361,8 @@ def test_a_producer_whose_queue_is_shut_down_ends_quietly_and_closes_its_generat
         finally:
             closed.set()
 
-    producer = Producer(queue, endless)
+    source = endless()  # referred to from here, so that it is closed only by being closed
+    producer = Producer(queue, source)
     producer.start()
     eventually(queue.full)
     queue.shutdown()
@@ -503,6 +504,20 @@ def test_a_consumer_that_was_never_started_counts_only_while_something_refers_to
     assert joined(queue)
 
 
+def test_a_consumer_with_a_run_of_its_own_that_returns_has_not_failed(new_queue: Any) -> None:
+    class OneOnly(Consumer[int]):
+        def run(self) -> None:
+            self.queue.get()
+            self.queue.task_done()
+
+    queue = new_queue()
+    for item in (1, 2):
+        queue.put(item)
+    run(OneOnly(queue, print))
+    assert not queue.is_shutdown
+    assert queue.qsize() == 1
+
+
 def test_a_handler_that_exits_is_a_failure_that_join_raises(new_queue: Any) -> None:
     queue = new_queue()
     consumer = Consumer(queue, lambda item: sys.exit(3))
@@ -578,6 +593,23 @@ def test_join_returns_after_its_timeout_while_the_thread_runs() -> None:
     assert consumer.is_alive()
     queue.shutdown()
     finish(consumer)
+
+
+def test_join_does_not_raise_before_the_thread_has_ended() -> None:
+    class Slow(headrace.Queue[int]):
+        def shutdown(self, immediate: bool = False) -> None:
+            shutting_down.set()
+            may_shut_down.wait(PATIENCE)
+            super().shutdown(immediate)
+
+    shutting_down, may_shut_down = threading.Event(), threading.Event()
+    producer = Producer(Slow(), lambda: [1 // 0])
+    producer.start()
+    assert shutting_down.wait(PATIENCE)
+    assert producer.join(0.001) is None
+    may_shut_down.set()
+    with pytest.raises(ZeroDivisionError):
+        producer.join(PATIENCE)
 
 
 # ---- failures that nobody joined ----
