@@ -136,7 +136,7 @@ PyObject *hr_priority_put_nowait(hr_queue *, PyObject *const *, Py_ssize_t, PyOb
 hr_outcome hr_priority_insert(hr_queue *queue, PyObject *key, PyObject *item, hr_turn *turn);
 
 /* settle.c */
-PyObject *hr_task_done(hr_queue *, PyObject *);
+PyObject *hr_task_done(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_join(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_shutdown(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_clear(hr_queue *, PyObject *);

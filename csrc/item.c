@@ -52,7 +52,7 @@ item_exit(item_object *self, PyObject *error)
     if (self->queue->overrides & HR_OVERRIDES_TASK_DONE) {
         return hr_call_named(self->queue, "task_done", NULL, 0, PyTuple_New(0));
     }
-    return hr_task_done(self->queue, NULL);
+    return hr_task_done(self->queue, NULL, 0, NULL);
 }
 
 static int

@@ -31,7 +31,7 @@
 #endif
 
 #define HR_BLOCK_BYTES 65536
-#define HR_SMALLEST_BLOCK 28 /* slots: 256 bytes with the header */
+#define HR_SMALLEST_BLOCK 60 /* slots: 512 bytes with the header */
 
 typedef struct hr_block {
     struct hr_block *next;

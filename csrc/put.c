@@ -93,20 +93,30 @@ put_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
     return put_waiting(queue, given[0], &turn);
 }
 
+/* The fast path again, where the last block is full. */
+static HR_NOINLINE PyObject *
+put_into_new_block(hr_queue *queue, PyObject *item)
+{
+    return push(queue, item) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 PyObject *
 hr_put(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    if (HR_LIKELY(count == 1 && keywords == NULL && queue->items.count < queue->limit
-                  && queue->items.tail != queue->items.tail_end && !hr_class_changed(queue))) {
+    if (!HR_LIKELY(count == 1 && keywords == NULL && queue->items.count < queue->limit
+                   && !hr_class_changed(queue))) {
+        result = put_general(queue, arguments, count, keywords);
+    }
+    else if (!HR_LIKELY(queue->items.tail != queue->items.tail_end)) {
+        result = put_into_new_block(queue, arguments[0]);
+    }
+    else {
         hr_items_push(&queue->items, Py_NewRef(arguments[0]));
         queue->unfinished++;
         hr_changed(queue, true);
         result = Py_NewRef(Py_None);
-    }
-    else {
-        result = put_general(queue, arguments, count, keywords);
     }
     Py_END_CRITICAL_SECTION();
     return result;

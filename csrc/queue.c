@@ -200,15 +200,15 @@ static PyMethodDef queue_methods[] = {
     FASTCALL("get_many", hr_get_many,
              "get_many($self, /, max_items, block=True, timeout=None)\n--\n\n"
              "Take up to max_items items, in order, waiting only for the first.\n\n"
-             "The caller owes one task_done for each. Raises as get does."),
+             "The caller owes a task_done for each: task_done(len(items)). Raises as get does."),
     FASTCALL("item", hr_item,
              "item($self, /, block=True, timeout=None)\n--\n\n"
              "A context manager: gets on entering, and settles on leaving whatever happens.\n\n"
              "No interrupt can come between the get and the block: the item is settled always."),
-    NOARGS("task_done", hr_task_done,
-           "task_done($self, /)\n--\n\n"
-           "Say that the work on one item that was taken is complete.\n\n"
-           "ValueError is raised when called more often than items were put."),
+    FASTCALL("task_done", hr_task_done,
+             "task_done($self, /, count=1)\n--\n\n"
+             "Say that the work on count items that were taken is complete.\n\n"
+             "ValueError is raised, and nothing settled, when there are not so many unfinished items."),
     FASTCALL("join", hr_join,
              "join($self, /, timeout=None)\n--\n\n"
              "Wait until every item that was put has been settled by task_done.\n\n"

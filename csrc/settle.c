@@ -10,34 +10,57 @@ release_joiners(hr_queue *queue)
     }
 }
 
-static HR_NOINLINE PyObject *
-last_task_done(hr_queue *queue)
+static const char *const task_done_names[] = {"count"};
+static const hr_signature task_done_signature = {"task_done", task_done_names, 0, 1, 1};
+
+/* How many tasks a call settles, or -1 with an exception set. */
+static Py_ssize_t
+parse_count(PyObject *given)
 {
-    if (queue->opened) {
-        return hr_call_opened(queue, "task_done", NULL, 0, NULL);
+    Py_ssize_t count = given == NULL ? 1 : PyNumber_AsSsize_t(given, PyExc_OverflowError);
+    if (count < 1 && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "'count' must be at least 1, not %zd", count);
     }
-    if (queue->unfinished <= 0) {
+    return count < 1 ? -1 : count;
+}
+
+static HR_NOINLINE PyObject *
+task_done_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t nargs, PyObject *keywords)
+{
+    PyObject *given;
+    if (hr_unpack(&task_done_signature, arguments, nargs, keywords, &given) < 0) {
+        return NULL;
+    }
+    if (queue->opened) {
+        return hr_call_opened(queue, "task_done", arguments, nargs, keywords);
+    }
+    Py_ssize_t count = parse_count(given);
+    if (count < 0) {
+        return NULL;
+    }
+    if (queue->unfinished < count) {
         PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
         return NULL;
     }
-    queue->unfinished--;
-    release_joiners(queue);
+    queue->unfinished -= count;
+    if (queue->unfinished == 0) {
+        release_joiners(queue);
+    }
     Py_RETURN_NONE;
 }
 
 PyObject *
-hr_task_done(hr_queue *queue, PyObject *unused)
+hr_task_done(hr_queue *queue, PyObject *const *arguments, Py_ssize_t nargs, PyObject *keywords)
 {
-    (void)unused;
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    if (HR_LIKELY(!queue->opened && (queue->unfinished > 1
-                                     || (queue->unfinished == 1 && queue->gate.joiners.first == NULL)))) {
+    if (HR_LIKELY(nargs == 0 && keywords == NULL && !queue->opened && queue->unfinished > 0
+                  && queue->gate.joiners.first == NULL)) {
         queue->unfinished--;
         result = Py_NewRef(Py_None);
     }
     else {
-        result = last_task_done(queue);
+        result = task_done_general(queue, arguments, nargs, keywords);
     }
     Py_END_CRITICAL_SECTION();
     return result;

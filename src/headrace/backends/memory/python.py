@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 from itertools import pairwise
+from operator import index
 from time import monotonic
 from types import GenericAlias
 
@@ -258,7 +259,7 @@ class Queue:
     def get_many(self, max_items: int, block: bool = True, timeout: float | None = None) -> list[Any]:
         """Take up to *max_items* items, in order, waiting only for the first.
 
-        The caller owes one ``task_done`` for each item.
+        The caller owes a ``task_done`` for each item: ``queue.task_done(len(items))``.
 
         Raises:
             Empty: no item, or none within *timeout* seconds.
@@ -296,14 +297,16 @@ class Queue:
 
     # -- settling --------------------------------------------------------------------------------
 
-    def task_done(self) -> None:
-        """Say that the work on one item that was taken is complete.
+    def task_done(self, count: int = 1) -> None:
+        """Say that the work on *count* items that were taken is complete.
 
         Raises:
-            ValueError: called more often than items were put.
+            ValueError: there are not so many unfinished items, and nothing was settled; or *count* is less than 1.
         """
+        if index(count) < 1:
+            raise ValueError(f"'count' must be at least 1, not {count!r}")
         with self.mutex:
-            unfinished = self.unfinished_tasks - 1
+            unfinished = self.unfinished_tasks - count
             if unfinished < 0:
                 raise ValueError("task_done() called too many times")
             if unfinished == 0:

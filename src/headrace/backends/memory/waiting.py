@@ -6,7 +6,8 @@ They are ``threading.RLock`` and ``threading.Condition``, hardened where those c
   handler that strikes while the same thread is inside the queue goes through in place of deadlocking.
 * A waiter is taken off its condition's list before it is woken, so that a nested or interrupted
   ``notify`` cannot wake one twice; and a wake-up whose receiver was interrupted is passed on.
-* In a forked child the mutex is free (unless the forking thread held it) and nobody waits.
+* A fork waits until nobody is inside a queue; in the child the mutex is free (unless the forking thread held it) and
+  nobody waits.
 """
 
 from __future__ import annotations
@@ -133,12 +134,39 @@ class Condition(threading.Condition):
 
 _conditions: WeakSet[Condition] = WeakSet()
 
+# A fork waits this many seconds, all in all, for those who are inside a queue. Who is inside for longer has his own
+# code running there, and may be waiting for the very thread that forks.
+FORK_PATIENCE = 0.25
+
+# What each thread that is about to fork has acquired. A thread touches its own entry only.
+_held: dict[int, list[Mutex]] = {}
+
+
+def _before_fork() -> None:
+    """Be inside every queue, so that the child finds none that another thread was half-way through changing."""
+    held = _held[get_ident()] = []
+    deadline = monotonic() + FORK_PATIENCE
+    for condition in list(_conditions):
+        mutex = condition._lock
+        if mutex.acquire(timeout=max(0.0, deadline - monotonic())):
+            held.append(mutex)
+
+
+def _after_fork() -> None:
+    """Come out again, in the parent and in the child."""
+    for mutex in _held.pop(get_ident(), ()):
+        mutex.release()
+
 
 def _reset_after_fork() -> None:
     """In the child: free what threads held that the fork did not bring along."""
+    _after_fork()
+    _held.clear()
     for condition in list(_conditions):
-        condition.forget_other_threads()
+        condition._waiters.clear()
+        if not condition._is_owned():
+            condition._lock._at_fork_reinit()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_reset_after_fork)

@@ -40,6 +40,49 @@ def a_surplus_task_done_changes_nothing(make: Make) -> None:
     queue.join()
 
 
+@promise("settling", "batches")
+def a_batch_may_be_settled_in_one_call(make: Make) -> None:
+    queue = make()
+    queue.put_many([1, 2, 3, 4])
+    taken = queue.get_many(3)
+    assert queue.task_done(len(taken)) is None
+    with raises(TimeoutError):
+        queue.join(timeout=0)
+    queue.task_done(count=1)
+    queue.join()
+
+
+@promise("settling", "batches")
+def settling_more_than_there_is_settles_nothing(make: Make) -> None:
+    queue = make()
+    queue.put_many([1, 2])
+    with raises(ValueError):
+        queue.task_done(3)
+    assert queue.stats().unfinished == 2
+    for count in (0, -1):
+        with raises(ValueError):
+            queue.task_done(count)
+    for count in ("1", None, 1.5):
+        with raises(TypeError):
+            queue.task_done(count)
+    assert queue.stats().unfinished == 2
+
+
+@promise("settling", "batches")
+def settling_a_batch_lets_joiners_go(make: Make) -> None:
+    queue = make()
+    events: list[str] = []
+    queue.put_many([1, 2, 3])
+    joiners = calls(2, _join_and_note, queue, events)
+    queue.get_many(3)
+    give_others_a_chance()
+    assert events == []
+    queue.task_done(3)
+    for joiner in joiners:
+        joiner.result()
+    assert events == ["joined", "joined"]
+
+
 @promise("settling")
 def joining_a_fresh_queue_returns_at_once(make: Make) -> None:
     queue = make()

@@ -1,0 +1,62 @@
+"""What the documents show must work, and what they name must be there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_each_python_example_in_the_readme_runs_and_ends(number: int) -> None:
+    code = blocks("python")[number]
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    if "squared" in code:
+        expected = {f"{n} squared is {n * n}" for n in range(10)}
+        assert expected <= set(ran.stdout.splitlines())
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    assert blocks("console")[0].split()[1:3] == ["make", "demo"]
+    assert "make test" in blocks("console")[0]
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/guarantees.md"])
+def test_each_link_to_a_file_leads_to_one(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in t]
+    assert targets or page == "ARCHITECTURE.md"
+    missing = [t for t in targets if not ((ROOT / page).parent / t).exists()]
+    assert missing == []
+
+
+def tests_and_promises() -> str:
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src" / "headrace" / "testing").rglob("*.py")]
+    return "\n".join(path.read_text(encoding="utf-8") for path in sources)
+
+
+def test_each_guarantee_names_a_test_that_exists() -> None:
+    sources = tests_and_promises()
+    named = re.findall(r"`((?:test_|an?_|the_)\w+)`", GUARANTEES)
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in sources] == []
+
+
+def test_each_file_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"`([\w/]+\.(?:c|h|py))`", text))
+    present = {path.name for folder in ("csrc", "src", "tests") for path in (ROOT / folder).rglob("*")}
+    assert [name for name in files if Path(name).name not in present] == []
