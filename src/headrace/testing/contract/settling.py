@@ -62,9 +62,9 @@ def settling_more_than_there_is_settles_nothing(make: Make) -> None:
     for count in (0, -1):
         with raises(ValueError):
             queue.task_done(count)
-    for count in ("1", None, 1.5):
+    for no_count in ("1", None, 1.5):
         with raises(TypeError):
-            queue.task_done(count)
+            queue.task_done(no_count)
     assert queue.stats().unfinished == 2
 
 
