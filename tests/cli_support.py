@@ -114,5 +114,8 @@ def marked(mark: str) -> list[int]:
 
 
 def state(pid: int) -> str:
-    """The state of a process: ``T`` for a stopped one."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    """The state of a process: ``T`` for a stopped one; empty for one that has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""

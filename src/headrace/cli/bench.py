@@ -66,7 +66,7 @@ def _measure_all(effort: Effort) -> list[Row]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    rows = []
+    rows: list[Row] = []
     with console.status("", spinner="dots") as shown:
         for number, scenario in enumerate(SCENARIOS, 1):
             shown.update(f"{number} of {len(SCENARIOS)}: {scenario.name}")

@@ -55,11 +55,15 @@ def _ours(make: Callable[[int], Any]) -> Contender:
     return Contender(OURS, make, has_batches=True)
 
 
+def _simple_queue(maxsize: int) -> queue.SimpleQueue[Any]:
+    # It has no bound that it could be given.
+    return queue.SimpleQueue()
+
+
 QUEUES = (
     _ours(headrace.Queue),
     Contender(STANDARD, queue.Queue),
-    # It has no bound to be given.
-    Contender(SIMPLE, lambda maxsize: queue.SimpleQueue(), settles=False),
+    Contender(SIMPLE, _simple_queue, settles=False),
 )
 BOUNDED = QUEUES[:2]
 LIFO = (_ours(headrace.LifoQueue), Contender(STANDARD, queue.LifoQueue))

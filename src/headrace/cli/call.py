@@ -39,8 +39,8 @@ class ItemOutput(io.TextIOBase):
 
     def begin(self) -> list[str]:
         """Keep what the calling thread prints from now on. Returns where: a list to be emptied after each call."""
-        self._calls.printed = []
-        printed: list[str] = self._calls.printed
+        printed: list[str] = []
+        self._calls.printed = printed
         return printed
 
     def writable(self) -> bool:

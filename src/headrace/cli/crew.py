@@ -79,7 +79,7 @@ class Worker(Consumer[bytes]):
 
     def __init__(self, queue: Queue[bytes], handler: Handler, events: Events) -> None:
         super().__init__(queue)
-        self._handle = handler.handle
+        self._handle_item = handler.handle
         self._finish = handler.finish
         self._events = events
         self.done = 0
@@ -97,7 +97,7 @@ class Worker(Consumer[bytes]):
     def consume(self, item: bytes) -> None:
         """Handle *item*, unless the run is being ended."""
         try:
-            succeeded = self._handle(item)
+            succeeded = self._handle_item(item)
         except (RunEnded, OutputLost):
             return
         if succeeded:

@@ -108,7 +108,7 @@ def _run_all(threads: list[threading.Thread]) -> None:
     """Start *threads* and wait for their end. Raises what the first of them raised."""
     for thread in threads:
         thread.start()
-    failures = []
+    failures: list[OSError] = []
     for thread in threads:
         try:
             thread.join()

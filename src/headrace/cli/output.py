@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 __all__ = ["Output", "OutputLost", "Results"]
 
@@ -46,7 +46,7 @@ class Output:
         self._status_line_is_shown = False
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> Generator[None]:
         """The right to call ``write`` and ``note`` until the block ends. Blocks while another thread has it."""
         with self._lock:
             self._hide_status_line()

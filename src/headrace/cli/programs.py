@@ -60,4 +60,4 @@ def _programs_in(folder: str) -> set[str]:
 
 
 def _programs_on_path() -> set[str]:
-    return set().union(*map(_programs_in, os.get_exec_path()))
+    return {name for folder in os.get_exec_path() for name in _programs_in(folder)}
