@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import threading
-from _thread import RLock, allocate_lock
+from _thread import RLock, allocate_lock, get_ident
+from time import monotonic
 from weakref import WeakSet
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
@@ -139,23 +140,21 @@ _conditions: WeakSet[Condition] = WeakSet()
 FORK_PATIENCE = 0.25
 
 # What each thread that is about to fork has acquired. A thread touches its own entry only.
-_held: dict[int, list[Mutex]] = {}
+_held: dict[int, list[Condition]] = {}
 
 
 def _before_fork() -> None:
     """Be inside every queue, so that the child finds none that another thread was half-way through changing."""
     held = _held[get_ident()] = []
     deadline = monotonic() + FORK_PATIENCE
-    for condition in list(_conditions):
-        mutex = condition._lock
-        if mutex.acquire(timeout=max(0.0, deadline - monotonic())):
-            held.append(mutex)
+    everything = list(_conditions)
+    held.extend(each for each in everything if each.acquire(timeout=max(0.0, deadline - monotonic())))
 
 
 def _after_fork() -> None:
     """Come out again, in the parent and in the child."""
-    for mutex in _held.pop(get_ident(), ()):
-        mutex.release()
+    for condition in _held.pop(get_ident(), ()):
+        condition.release()
 
 
 def _reset_after_fork() -> None:
@@ -163,9 +162,7 @@ def _reset_after_fork() -> None:
     _after_fork()
     _held.clear()
     for condition in list(_conditions):
-        condition._waiters.clear()
-        if not condition._is_owned():
-            condition._lock._at_fork_reinit()
+        condition.forget_other_threads()
 
 
 if hasattr(os, "register_at_fork"):
