@@ -6,6 +6,7 @@ import faulthandler
 import importlib
 import inspect
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -99,14 +100,31 @@ class Child:
                 f"{scenario.__name__}(*{arguments!r})",
             ]
         )
-        return subprocess.run(
+        # The scenarios may import the helpers that lie beside the tests.
+        path = [os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]
+        process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", *options, "-c", source],
-            env={**os.environ, "HEADRACE_IMPL": self._implementation},
-            capture_output=True,
+            env={**os.environ, "HEADRACE_IMPL": self._implementation, "PYTHONPATH": os.pathsep.join(path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=seconds + 30,
-            check=False,
+            start_new_session=True,
         )
+        try:
+            out, err = process.communicate(timeout=seconds + 30)
+        except subprocess.TimeoutExpired:
+            end_session(process)
+            out, err = process.communicate()
+            err += f"\nit had to be killed after {seconds + 30} seconds"
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def end_session(process: subprocess.Popen[str]) -> None:
+    """Kill a child with all that it has forked."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 @pytest.fixture
