@@ -14,6 +14,8 @@ import pytest
 import headrace as package
 from cli_support import HEADRACE, headrace, lines
 
+posix_only = pytest.mark.skipif(os.name != "posix", reason="headrace run is for POSIX systems")
+
 MANUAL = Path(__file__).parent.parent / "docs" / "command-line.md"
 
 
@@ -28,6 +30,7 @@ def test_the_version_tells_the_implementation_and_the_python(implementation: str
     assert re.fullmatch(expected, done.stdout.decode()), done
 
 
+@posix_only
 @pytest.mark.parametrize("implementation", ["c", "python"])
 def test_a_run_is_the_same_with_both_implementations(implementation: str) -> None:
     if implementation == "c" and package.implementation != "c":
@@ -63,6 +66,7 @@ def test_options_of_help_are_all_in_the_manual() -> None:
         assert [option for option in options if f"`{option}" not in manual and option != "--help"] == []
 
 
+@posix_only
 def test_a_run_does_not_import_what_only_a_terminal_needs() -> None:
     done = subprocess.run(
         [HEADRACE[0], "-X", "importtime", *HEADRACE[1:], "run", "true"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from cli_support import HEADRACE, PATIENCE, headrace, lines, running
 from test_cli_run import ODD_ITEMS, python_sources, xargs
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="headrace run is for POSIX systems")
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -32,6 +35,11 @@ def talk(item):
     return "returned " + item
 
 def two_lines(item): raise ValueError("one\\ntwo")
+
+def write(item):
+    sys.stdout.buffer.write(b"raw \\xff ")
+    sys.stdout.write(item)
+    sys.stdout.flush()
 
 def fail_late(item):
     print("printed before")
@@ -128,6 +136,10 @@ def test_what_a_function_prints_is_kept_together_with_its_result(here: Path) -> 
     assert done.returncode == 0
     assert len(done.stdout) == sum(len(b"printed %s\nreturned %s\n" % (item, item)) for item in items)
     assert all(b"printed %s\nreturned %s\n" % (item, item) in done.stdout for item in items)
+
+
+def test_a_function_may_write_bytes_to_standard_output(here: Path) -> None:
+    assert headrace("run", "--call", "functions:write", stdin=b"x\n", cwd=here).stdout == b"raw \xff x"
 
 
 def test_what_a_failing_function_has_printed_is_not_lost(here: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.cli.describe import describe_error, describe_exit, describe_item, encode
 from headrace.cli.nearest import did_you_mean
 from headrace.cli.placeholder import CommandTemplate, ShellTemplate
-from headrace.cli.reader import ItemTooLong, Reader
+from headrace.cli.reader import InputError, Reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def test_items_longer_than_a_read_are_put_together() -> None:
 
 
 def test_an_item_that_does_not_end_is_an_error() -> None:
-    with pytest.raises(ItemTooLong, match="does not end within 1,000 bytes"):
+    with pytest.raises(InputError, match="does not end within 1,000 bytes"):
         read([b"a\n", b"x" * 2000])
 
 

@@ -13,7 +13,7 @@ from cli_support import HEADRACE, headrace
 if TYPE_CHECKING:
     from pathlib import Path
 
-posix_only = pytest.mark.skipif(os.name != "posix", reason="commands need posix_spawn")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="headrace run is for POSIX systems")
 
 
 def refusal(*arguments: str | Path, status: int = 2, **options: object) -> str:
@@ -29,14 +29,12 @@ def refusal(*arguments: str | Path, status: int = 2, **options: object) -> str:
     return error
 
 
-@posix_only
 def test_an_unknown_command_is_refused_with_the_nearest_name() -> None:
     error = refusal("run", "sha256sm", "{}", status=127)
     assert error.startswith("headrace: command 'sha256sm' is not on PATH. Did you mean 'sha256sum'")
     assert error.count("\n") == 1
 
 
-@posix_only
 def test_a_command_with_a_path_that_does_not_exist_is_refused_with_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "convert-all").touch(mode=0o755)
     error = refusal("run", tmp_path / "convert_all", status=127)
@@ -45,7 +43,6 @@ def test_a_command_with_a_path_that_does_not_exist_is_refused_with_its_neighbour
     assert refusal("run", "./convert_all", status=127, cwd=tmp_path).endswith("does not exist.\n")
 
 
-@posix_only
 def test_a_command_that_cannot_be_executed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes").touch(mode=0o644)
     assert "is not executable: chmod +x" in refusal("run", tmp_path / "notes", status=126)
@@ -54,7 +51,6 @@ def test_a_command_that_cannot_be_executed_is_refused(tmp_path: Path) -> None:
     assert "is not executable" in refusal("run", "notes", status=126, env=path)
 
 
-@posix_only
 def test_no_command_is_refused() -> None:
     assert "there is no COMMAND to run" in refusal("run")
     assert "there is no COMMAND to run" in refusal("run", "")
@@ -130,11 +126,9 @@ def test_a_number_of_consumers_below_one_is_refused(number: str) -> None:
 
 def test_an_input_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     assert "No such file or directory" in refusal("run", "--input", tmp_path / "missing", "echo")
-    if os.name == "posix":
-        assert "Is a directory" in refusal("run", "--input", tmp_path, "echo")
+    assert "Is a directory" in refusal("run", "--input", tmp_path, "echo")
 
 
-@posix_only
 def test_more_consumers_than_there_can_be_are_refused() -> None:
     import resource
 
@@ -143,3 +137,13 @@ def test_more_consumers_than_there_can_be_are_refused() -> None:
 
     error = refusal("run", "-j", "1000", "echo", preexec_fn=few_files)
     assert error.startswith("headrace: -j 1000: Too many open files")
+
+
+def test_more_threads_than_there_can_be_are_refused() -> None:
+    import resource
+
+    def little_memory() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))  # a thread's stack takes 8 MiB of it
+
+    error = refusal("run", "-j", "1000", "--call", "builtins:str", preexec_fn=little_memory)
+    assert "headrace: cannot start so many consumers: can't start new thread (lower -j)\n" in error

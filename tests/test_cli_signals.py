@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_support import HEADRACE, PATIENCE, Run, eventually, running, state
+from cli_support import HEADRACE, PATIENCE, Run, eventually, headrace, running, state
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="signals"),
@@ -174,6 +174,14 @@ def test_a_signal_that_was_ignored_stays_ignored(tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         status, _, error = run.end()
     assert (status, error) == (0, b"")
+
+
+def test_how_commands_end_is_known_where_that_was_to_be_ignored() -> None:
+    done = headrace(
+        "run", "sh", "-c", "exit 3", stdin=b"x\n", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    )
+    assert done.returncode == 1
+    assert b"item 'x' failed: exit status 3\n" in done.stderr
 
 
 def test_a_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:

@@ -236,6 +236,15 @@ def test_a_command_that_asks_for_the_terminal_fails_and_does_not_hang(items: Pat
     )
 
 
+def test_bench_gives_the_cursor_back_at_ctrl_c() -> None:
+    with terminal("bench") as seen:
+        seen.until(rb"1 of 8")
+        seen.type(b"\x03")
+        assert seen.end() == 130
+    assert seen.written.rindex(b"\x1b[?25h") > seen.written.rindex(b"\x1b[?25l")
+    assert b"Traceback" not in seen.written
+
+
 def test_the_demo_ends_at_ctrl_c_typed_at_a_terminal() -> None:
     with terminal("demo", "--delay", "1000") as seen:
         seen.until(rb"popped from queue by Consumer-1")

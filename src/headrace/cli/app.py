@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from importlib import import_module
 
@@ -100,7 +99,7 @@ def run_command_line(arguments: list[str]) -> int:
         return INTERRUPTED
     except ReaderGone:
         _forget_standard_output()
-        return status.by_signal(signal.SIGPIPE)
+        return status.BROKEN_PIPE
     return result if isinstance(result, int) else status.DONE
 
 

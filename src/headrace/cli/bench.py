@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import statistics
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ def command(quick: bool, as_json: bool) -> None:
     is called for each item wherever there is one (SimpleQueue has neither that nor a bound). Other work on
     the machine makes the figures worse, seldom the ratios.
     """
+    # A process that just ended would leave the terminal without its cursor.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     effort = QUICK if quick else FULL
     rows = _measure_all(effort)
     if as_json:

@@ -9,10 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.describe import ENCODING, describe_error, describe_item, encode
-from headrace.cli.output import OutputLost, Results
+from headrace.cli.output import STDOUT, OutputLost, Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from _typeshed import ReadableBuffer
 
     from headrace.cli.crew import Handler
     from headrace.cli.output import Output
@@ -23,38 +25,57 @@ __all__ = ["CallStep"]
 END_SECONDS = 0.1
 
 
-class ItemOutput(io.TextIOBase):
-    """Stands in for ``sys.stdout``: keeps what a call prints, so that it comes out together with its result.
+class ItemBytes(io.RawIOBase):
+    """Keeps what a call writes, so that it comes out together with its result.
 
-    What is printed outside of a call (by a thread that the function has started, say) is taken as it comes.
+    What is written outside of a call (by a thread that the function has started, say) is taken as it comes.
     """
-
-    encoding = ENCODING
-    errors = "surrogateescape"
 
     def __init__(self, results: Results) -> None:
         super().__init__()
         self._results = results
         self._calls = threading.local()
 
-    def begin(self) -> list[str]:
-        """Keep what the calling thread prints from now on. Returns where: a list to be emptied after each call."""
-        printed: list[str] = []
-        self._calls.printed = printed
-        return printed
+    def begin(self) -> list[bytes]:
+        """Keep what the calling thread writes from now on. Returns where: a list to be emptied after each call."""
+        written: list[bytes] = []
+        self._calls.written = written
+        return written
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return 1
+        return STDOUT
+
+    def write(self, data: ReadableBuffer) -> int:
+        copy = bytes(data)
+        written = getattr(self._calls, "written", None)
+        if written is None:
+            self._results.add(copy)
+        else:
+            written.append(copy)
+        return len(copy)
+
+
+class ItemOutput(io.TextIOBase):
+    """Stands in for ``sys.stdout``: text, and under ``buffer`` bytes."""
+
+    encoding = ENCODING
+    errors = "surrogateescape"
+
+    def __init__(self, buffer: ItemBytes) -> None:
+        super().__init__()
+        self.buffer = buffer
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return STDOUT
 
     def write(self, text: str) -> int:
-        printed = getattr(self._calls, "printed", None)
-        if printed is None:
-            self._results.add(encode(text))
-        else:
-            printed.append(text)
+        self.buffer.write(encode(text))
         return len(text)
 
 
@@ -70,8 +91,9 @@ class CallStep:
         self._results = Results(output)
         self._writer = threading.Thread(target=self._results.flush_on_time, name="Writer", daemon=True)
         self._writer.start()
-        sys.stdout = item_output = ItemOutput(self._results)
-        return [CallRunner(self._function, self._results, item_output, output) for _ in range(consumers)]
+        written = ItemBytes(self._results)
+        sys.stdout = ItemOutput(written)
+        return [CallRunner(self._function, self._results, written, output) for _ in range(consumers)]
 
     def end(self) -> None:
         """Stop the thread that writes on time; by now it has nothing to write, or is stuck for ever."""
@@ -82,14 +104,12 @@ class CallStep:
 class CallRunner:
     """Calls a function with one item after the other. Each consumer has one of its own."""
 
-    def __init__(
-        self, function: Callable[[str], Any], results: Results, item_output: ItemOutput, output: Output
-    ) -> None:
+    def __init__(self, function: Callable[[str], Any], results: Results, item_bytes: ItemBytes, output: Output) -> None:
         self._function = function
         self._results = results
-        self._item_output = item_output
+        self._item_bytes = item_bytes
         self._output = output
-        self._printed: list[str] | None = None
+        self._written: list[bytes] | None = None
 
     def handle(self, item: bytes) -> bool:
         """Call the function with *item*; True unless it raised, which is reported here.
@@ -97,9 +117,9 @@ class CallRunner:
         Raises:
             OutputLost: the result cannot be written.
         """
-        printed = self._printed
-        if printed is None:
-            printed = self._printed = self._item_output.begin()
+        written = self._written
+        if written is None:
+            written = self._written = self._item_bytes.begin()
         failure = None
         try:
             result = self._function(item.decode(ENCODING, "surrogateescape"))
@@ -107,9 +127,9 @@ class CallRunner:
         except (Exception, SystemExit) as error:
             line = b""
             failure = describe_error(error)
-        if printed:
-            line = encode("".join(printed)) + line
-            printed.clear()
+        if written:
+            line = b"".join(written) + line
+            written.clear()
         if line:
             self._results.add(line)
         if failure is None:

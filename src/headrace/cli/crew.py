@@ -171,9 +171,14 @@ class Crew:
         A thread may still be running when that is a run's that was ended early: ``all_ended`` tells.
 
         Raises:
-            OSError, ItemTooLong: the input could not be read to its end. What had been read was handled.
+            InputError: the input could not be read to its end. What had been read was handled.
         """
-        self._wait_for(self._start(), progress)
+        try:
+            self._wait_for(self._start(), progress)
+        except BaseException:
+            # A mistake of ours. Nothing may go on running behind the traceback.
+            self._end(signal.SIGTERM, status.FAILED)
+            raise
         if self._ending is not None:
             return self._ending.status
         for thread in self._threads:
@@ -231,5 +236,5 @@ class Crew:
     def _status_of_lost_output(self) -> int:
         error = self._output.error
         if error is None or error.errno == errno.EPIPE:
-            return status.by_signal(signal.SIGPIPE)
+            return status.BROKEN_PIPE
         return status.FAILED

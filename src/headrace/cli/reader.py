@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ItemTooLong", "Reader"]
+__all__ = ["InputError", "Reader"]
 
 BLOCK_BYTES = 1 << 16
 LONGEST_ITEM_BYTES = 64 << 20
 
 
-class ItemTooLong(Exception):
-    """The input went on for more than the longest allowed item without a separator."""
+class InputError(Exception):
+    """The input cannot be read to its end, and the message says why."""
 
 
 class Reader:
@@ -61,8 +61,7 @@ class Reader:
         """Items, as many at a time as one read brought; never an empty list. Waits for input.
 
         Raises:
-            ItemTooLong: there is no separator for too long.
-            OSError: the input cannot be read.
+            InputError: there was an error, or no separator for too long.
         """
         begun: list[bytes] = []  # pieces of the item whose end has not been read yet
         begun_bytes = 0
@@ -78,7 +77,7 @@ class Reader:
             begun.append(rest)
             begun_bytes += len(rest)
             if begun_bytes > self._longest_item_bytes:
-                raise ItemTooLong(
+                raise InputError(
                     f"an item does not end within {self._longest_item_bytes:,} bytes: "
                     "are the items separated in another way (-0)?"
                 )
@@ -94,6 +93,8 @@ class Reader:
             except BlockingIOError:
                 # Someone else reads from the same pipe and was faster.
                 continue
+            except OSError as error:
+                raise InputError(error.strerror) from error
         return b""
 
     def _is_stopped(self) -> bool:

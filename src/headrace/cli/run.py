@@ -98,6 +98,8 @@ def command(
     With --call, FUNCTION(item) is called in COMMAND's place, in threads of this process, and what it returns is
     printed, unless that is None.
     """
+    if os.name != "posix":
+        raise Refused("headrace run needs a POSIX system, for its process groups and signals; demo and bench work here")
     step = _call_step(function_name, words, shell) if function_name else _command_step(words, shell)
     fd = _open_input(input_path)
     return _run(step, fd, b"\0" if null else b"\n", consumers or _cpus(), progress)
@@ -118,8 +120,6 @@ def _command_step(words: tuple[str, ...], shell: bool) -> Step:
 
     if not words or not words[0]:
         raise click.UsageError("there is no COMMAND to run for each item (and no --call MODULE:FUNCTION)")
-    if not hasattr(os, "posix_spawn"):
-        raise Refused("commands need a POSIX system (posix_spawn, process groups); --call works here too")
     encoded = [os.fsencode(word) for word in words]
     if shell:
         return CommandStep(ShellTemplate(encoded), os.fsencode(SHELL))
@@ -155,7 +155,7 @@ def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: 
     """Do the step with each item, and return the exit status."""
     from headrace.cli.crew import Crew
     from headrace.cli.output import Output
-    from headrace.cli.reader import ItemTooLong, Reader
+    from headrace.cli.reader import InputError, Reader
     from headrace.cli.signals import OUTPUT_LOST, Events
     from headrace.cli.spawn import Children
 
@@ -168,7 +168,7 @@ def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: 
         progress = _progress(wants_progress, crew.tally, output, fd)
         try:
             exit_status = crew.run(progress)
-        except (OSError, ItemTooLong) as error:
+        except InputError as error:
             output.say(f"cannot read the input to its end: {error}")
             exit_status = status.FAILED
         step.end()

@@ -41,6 +41,9 @@ class Events:
 
     def __enter__(self) -> Events:
         self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            # Inherited, and then the kernel would tell nobody how a command has ended.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in (*ENDING_SIGNALS, signal.SIGTSTP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._handlers[number] = signal.signal(number, _leave_it_to_the_pipe)

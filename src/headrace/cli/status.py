@@ -16,6 +16,10 @@ NOT_FOUND = 127
 """There is no such command; nothing was run."""
 
 
+BROKEN_PIPE = 141
+"""Whoever read the output has gone; as by_signal(SIGPIPE), which some systems do not have."""
+
+
 def by_signal(signal_number: int) -> int:
     """The status of a run that a signal ended, as shells count it: 130 for Ctrl-C, 141 for a broken pipe."""
     return 128 + signal_number
