@@ -20,7 +20,7 @@
 /* Room for anything. */
 #define HR_UNBOUNDED PY_SSIZE_T_MAX
 
-/* The methods whose overriding is looked for: see opened.c. */
+/* The methods whose overriding is looked for: see hooks.c. */
 enum { HR_OVERRIDABLE = 8 };
 
 /* Per-module state: each interpreter has its own. Written once, while the module is executed. */
@@ -35,7 +35,7 @@ typedef struct {
     PyObject *full_error;
     PyObject *shutdown_error;
     PyObject *not_supported_error;
-    /* Our own methods of the names in opened.c, those of PriorityQueue in the second row. */
+    /* Our own methods of the names in hooks.c, those of PriorityQueue in the second row. */
     PyObject *own_methods[2][HR_OVERRIDABLE];
     /* Grows by one in each forked child: see hr_after_fork. */
     unsigned long fork_generation;
@@ -118,6 +118,7 @@ void hr_check_fork(hr_queue *queue);
 typedef enum { HR_READY = 0, HR_ERROR = -1, HR_OPENED = 1 } hr_outcome;
 
 /* put.c */
+int hr_parse_put_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn);
 hr_outcome hr_wait_for_room(hr_queue *queue, hr_turn *turn);
 PyObject *hr_put(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_put_nowait(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
@@ -165,8 +166,16 @@ PyObject *hr_call_named(hr_queue *queue, const char *name, PyObject *const *valu
 int hr_open(hr_queue *queue);
 PyObject *hr_call_opened(hr_queue *queue, const char *method, PyObject *const *arguments,
                          Py_ssize_t count, PyObject *keywords);
+PyObject *hr_call_function(hr_queue *queue, const char *name, PyObject *item);
+PyObject *hr_new_container(hr_queue *queue);
+
+/* attributes.c */
 extern PyGetSetDef hr_attributes[];
 extern PyGetSetDef hr_priority_attributes[];
+PyObject *hr_container(hr_queue *queue);
+int hr_set_container(hr_queue *queue, PyObject *container);
+
+/* hooks.c */
 PyObject *hr_hook_init(hr_queue *, PyObject *);
 PyObject *hr_hook_qsize(hr_queue *, PyObject *);
 PyObject *hr_hook_put(hr_queue *, PyObject *);

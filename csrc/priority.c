@@ -216,12 +216,8 @@ hr_priority_put(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, P
     if (hr_unpack(&signature, arguments, count, keywords, given) < 0 || hr_heed_class(queue) < 0) {
         return NULL;
     }
-    hr_turn turn = {hr_parse_block(given[1]), HR_NEVER, NULL};
-    if (turn.block < 0) {
-        return NULL;
-    }
-    if (turn.block && queue->bound != HR_UNBOUNDED && !queue->is_shutdown
-        && hr_parse_deadline(given[2], &turn.deadline_ns) < 0) {
+    hr_turn turn;
+    if (hr_parse_put_turn(queue, given[1], given[2], &turn) < 0) {
         return NULL;
     }
     PyObject *result;

@@ -71,6 +71,18 @@ put_waiting(hr_queue *queue, PyObject *item, hr_turn *turn)
     return outcome == HR_READY ? Py_NewRef(Py_None) : NULL;
 }
 
+/* As in the standard library, a queue without a bound does not look at the timeout, nor does a put that must
+ * raise ShutDown. */
+int
+hr_parse_put_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn)
+{
+    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL};
+    if (turn->block <= 0 || queue->bound == HR_UNBOUNDED || queue->is_shutdown) {
+        return turn->block < 0 ? -1 : 0;
+    }
+    return hr_parse_deadline(timeout, &turn->deadline_ns);
+}
+
 static HR_NOINLINE PyObject *
 put_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
@@ -81,13 +93,8 @@ put_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
     if (queue->opened) {
         return hr_call_opened(queue, "put", arguments, count, keywords);
     }
-    hr_turn turn = {hr_parse_block(given[1]), HR_NEVER, NULL};
-    if (turn.block < 0) {
-        return NULL;
-    }
-    /* As in the standard library, an unbounded queue does not look at the timeout. */
-    if (turn.block && queue->bound != HR_UNBOUNDED && !queue->is_shutdown
-        && hr_parse_deadline(given[2], &turn.deadline_ns) < 0) {
+    hr_turn turn;
+    if (hr_parse_put_turn(queue, given[1], given[2], &turn) < 0) {
         return NULL;
     }
     return put_waiting(queue, given[0], &turn);
