@@ -116,6 +116,5 @@ def test_bench_draws_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert run_command_line(["bench"]) == 0
     table = capsys.readouterr().out
-    assert "SimpleQueue" in table
-    assert "1 producer, 3 consumers, maxsize 100" in table
+    assert "1 prod., 3 cons., maxsize 100" in table
     assert "medians of 1 rounds" in table

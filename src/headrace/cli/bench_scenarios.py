@@ -212,12 +212,12 @@ def _time_threads(work: list[tuple[Any, ...]], first: int, when_they_end: Callab
 
 
 SCENARIOS = (
-    Scenario("put, get, task_done in one thread", one_thread, QUEUES),
+    Scenario("put, get, task_done, 1 thread", one_thread, QUEUES),
     Scenario("1 producer, 3 consumers", threads(1, 3), QUEUES),
-    Scenario("1 producer, 3 consumers, maxsize 100", threads(1, 3, BOUND), BOUNDED),
-    Scenario("4 producers, 4 consumers, maxsize 100", threads(4, 4, BOUND), BOUNDED),
-    Scenario("ping-pong of two threads", ping_pong, QUEUES),
-    Scenario("100 at a time (put_many, get_many)", batches, QUEUES),
+    Scenario("1 prod., 3 cons., maxsize 100", threads(1, 3, BOUND), BOUNDED),
+    Scenario("4 prod., 4 cons., maxsize 100", threads(4, 4, BOUND), BOUNDED),
+    Scenario("ping-pong of 2 threads", ping_pong, QUEUES),
+    Scenario("put_many, get_many of 100", batches, QUEUES),
     Scenario("last in, first out", one_thread, LIFO),
     Scenario("by priority, 1000 waiting", priorities, PRIORITY),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -23,13 +24,13 @@ def print_table(rows: list[Row], machine: dict[str, Any], rounds: int) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_COLUMNS)
-    table = Table(title="Items a second", title_justify="left", caption_justify="left")
+    table = Table(title="Items a second", title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     table.caption = (
         f"headrace {machine['headrace']} ({machine['implementation']}), {machine['python']}, {machine['system']}, "
         f"{machine['cpus']} CPUs; medians of {rounds} rounds"
     )
-    table.add_column("scenario")
-    for name in (OURS, "queue", "SimpleQueue", "× queue", "× SimpleQueue"):  # noqa: RUF001
+    table.add_column("\nscenario")
+    for name in (f"\n{OURS}", "\nqueue", "Simple-\nQueue", "times\nqueue", "times\nSimple"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
