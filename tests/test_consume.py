@@ -237,7 +237,7 @@ def test_several_failures_are_one_group_that_names_each_item() -> None:
 
 def test_a_handler_that_exits_stops_all_and_exits() -> None:
     with pytest.raises(SystemExit, match="3"):
-        consume(range(100), lambda item: sys.exit(3))
+        consume(range(100), lambda item: sys.exit(3), consumers=1)
 
 
 def test_an_exit_among_several_failures_makes_a_base_group() -> None:
@@ -294,7 +294,7 @@ def test_a_source_that_is_not_a_generator_is_left_open(tmp_path: Any) -> None:
     path.write_text("one\ntwo\n")
     with path.open() as lines:
         with pytest.raises(ZeroDivisionError):
-            consume(lines, lambda line: 1 // 0)
+            consume(lines, lambda line: 1 // 0, consumers=1)
         assert not lines.closed
 
 
