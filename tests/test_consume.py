@@ -317,6 +317,19 @@ def test_a_source_that_fails_drops_what_waits_and_its_error_is_raised(monkeypatc
     assert caught.value.__notes__ == ["after item 4 of the source"]
 
 
+def test_a_source_whose_error_refuses_notes_is_raised_all_the_same() -> None:
+    class Proud(Exception):
+        def add_note(self, note: str) -> None:
+            raise TypeError("no notes")
+
+    def source() -> Iterator[int]:
+        yield 1
+        raise Proud
+
+    with pytest.raises(Proud):
+        consume(source, lambda item: None)
+
+
 def test_failures_of_source_and_handler_are_one_group() -> None:
     handler_failed = threading.Event()
 

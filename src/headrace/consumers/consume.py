@@ -14,7 +14,7 @@ from headrace.consumers.arguments import (
     close_if_generator,
     iterate,
 )
-from headrace.consumers.failure import note_item, shown
+from headrace.consumers.failure import note, note_item, shown
 from headrace.consumers.progress import bar, expected_items
 from headrace.consumers.summary import ConsumerSummary, Summary
 
@@ -177,7 +177,7 @@ class Run:
             raise
         except BaseException as error:
             if number:
-                error.add_note(f"after item {number} of the source")
+                note(error, f"after item {number} of the source")
             self.fail(error)
 
     def _wait(self, timeout: float | None) -> None:
@@ -203,7 +203,7 @@ class Run:
         except KeyboardInterrupt:
             pass  # pressed again, out of patience; the first is raised
         for error in self.errors:
-            interrupt.add_note(f"before this was raised, an item or the source had failed: {shown(error)}")
+            note(interrupt, f"before this was raised, an item or the source had failed: {shown(error)}")
 
     def _raise_errors(self) -> NoReturn:
         errors = self.errors

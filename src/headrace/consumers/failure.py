@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import NoReturn
 
-__all__ = ["Failure", "note_item", "shown"]
+__all__ = ["Failure", "note", "note_item", "shown"]
 
 SHOWN_CHARACTERS = 200
 
@@ -85,9 +85,14 @@ def note_item(error: BaseException, item: object, number: int | None = None) -> 
         number: the item's position in its source, counted from 1.
     """
     which = "" if number is None else f" item {number}:"
+    note(error, f"while handling{which} {shown(item)}")
+
+
+def note(error: BaseException, text: str) -> None:
+    """Add a note to *error*, if its class lets us: the error itself is what matters."""
     try:
-        error.add_note(f"while handling{which} {shown(item)}")
-    except Exception:  # whatever its class has made of notes: the error itself is what matters
+        error.add_note(text)
+    except Exception:
         pass
 
 
