@@ -112,8 +112,10 @@ class Queue:
 
     @maxsize.setter
     def maxsize(self, maxsize: int) -> None:
-        self._maxsize = check_maxsize(maxsize)
-        wake_putters(self)
+        maxsize = check_maxsize(maxsize)  # type: ignore[assignment]
+        with self.mutex:
+            self.not_full.notify_all()
+            self._maxsize = maxsize
 
     # -- putting ---------------------------------------------------------------------------------
 
@@ -131,8 +133,13 @@ class Queue:
             ValueError: *timeout* is negative.
         """
         with self.mutex:
-            Queue._wait_for_room(self, block, timeout)
-            Queue._insert(self, item)
+            try:
+                Queue._wait_for_room(self, block, timeout)
+                Queue._insert(self, item)
+            except BaseException:
+                # The room that this caller was woken for, and leaves, may be another's.
+                self.not_full.notify()
+                raise
 
     def _wait_for_room(self, block: bool, timeout: float | None) -> None:
         """Return with the mutex held and room for an item, or raise. The mutex must be held."""
@@ -141,23 +148,20 @@ class Queue:
         if self.maxsize <= 0:
             return
         deadline = deadline_after(timeout) if block else None
-        try:
-            while 0 < self.maxsize <= self._qsize():
-                if not block or (deadline is not None and deadline <= monotonic()):
-                    raise Full
-                self.not_full.wait(remaining_until(deadline))
-                if self.is_shutdown:
-                    raise ShutDown
-        except BaseException:
-            # The wake-up that this caller leaves unused may be another's.
-            self.not_full.notify()
-            raise
+        while 0 < self.maxsize <= self._qsize():
+            if not block or (deadline is not None and deadline <= monotonic()):
+                raise Full
+            self.not_full.wait(remaining_until(deadline))
+            if self.is_shutdown:
+                raise ShutDown
 
     def _insert(self, item: Any) -> None:
+        # Here as everywhere, who waits is woken before the change that he waits for. He runs when the mutex is
+        # free, behind it; and an interrupt between the two wakes one in vain in place of leaving one asleep.
+        self.not_empty.notify()
         self._put(item)
         self.unfinished_tasks += 1
         self._put_total += 1
-        self.not_empty.notify()
 
     def put_nowait(self, item: Any) -> None:
         """Put *item* if there is room now, else raise ``Full``. Never blocks."""
@@ -191,13 +195,24 @@ class Queue:
         try:
             while count < len(items):
                 with self.mutex:
-                    Queue._wait_for_room(self, block, remaining_until(deadline))
-                    while count < len(items) and not 0 < self.maxsize <= self._qsize():
-                        Queue._insert(self, items[count])
-                        count += 1
+                    count = Queue._put_chunk(self, items, count, block, deadline)
         except (Full, ShutDown) as error:
             error.put_count = count
             raise
+
+    def _put_chunk(
+        self, items: list[Any] | tuple[Any, ...], count: int, block: bool, deadline: float | None
+    ) -> int:
+        """Put of ``items[count:]`` what finds room, once there is any. Returns the new count. The mutex must be held."""
+        try:
+            Queue._wait_for_room(self, block, remaining_until(deadline))
+            while count < len(items) and not 0 < self.maxsize <= self._qsize():
+                Queue._insert(self, items[count])
+                count += 1
+        except BaseException:
+            self.not_full.notify()
+            raise
+        return count
 
     def _put_iterable(self, items: Iterable[Any], block: bool, deadline: float | None) -> None:
         for count, item in enumerate(items):
@@ -223,33 +238,41 @@ class Queue:
             ValueError: *timeout* is negative.
         """
         with self.mutex:
+            try:
+                return Queue._take_when_there(self, block, timeout)
+            except BaseException:
+                # The item that this caller was woken for, and leaves, may be another's.
+                self.not_empty.notify()
+                raise
+
+    def _take_when_there(self, block: bool, timeout: float | None) -> Any:
+        """The next item, waited for. The mutex must be held."""
+        while True:
             Queue._wait_for_item(self, block, timeout)
-            return Queue._take(self)
+            taken = self._get_total + self._dropped_total
+            try:
+                return Queue._take(self)
+            except LookupError:
+                # The hook's own error, unless a signal handler or a destructor struck just here and took the item.
+                if taken == self._get_total + self._dropped_total:
+                    raise
 
     def _wait_for_item(self, block: bool, timeout: float | None) -> None:
         """Return with the mutex held and an item there, or raise. The mutex must be held."""
         if self.is_shutdown and not self._qsize():
             raise ShutDown
         deadline = deadline_after(timeout) if block else None
-        try:
-            while not self._qsize():
-                if not block or (deadline is not None and deadline <= monotonic()):
-                    raise Empty
-                self.not_empty.wait(remaining_until(deadline))
-                if self.is_shutdown and not self._qsize():
-                    raise ShutDown
-        except BaseException:
-            self.not_empty.notify()
-            raise
+        while not self._qsize():
+            if not block or (deadline is not None and deadline <= monotonic()):
+                raise Empty
+            self.not_empty.wait(remaining_until(deadline))
+            if self.is_shutdown and not self._qsize():
+                raise ShutDown
 
     def _take(self) -> Any:
-        try:
-            item = self._get()
-        except BaseException:
-            self.not_empty.notify()
-            raise
-        self._get_total += 1
         self.not_full.notify()
+        item = self._get()
+        self._get_total += 1
         return item
 
     def get_nowait(self) -> Any:
@@ -268,14 +291,17 @@ class Queue:
         """
         if max_items < 1:
             raise ValueError(f"'max_items' must be at least 1, not {max_items!r}")
+        items: list[Any] = []
         with self.mutex:
-            Queue._wait_for_item(self, block, timeout)
-            items = [Queue._take(self)]
-            while len(items) < max_items and self._qsize():
-                try:
+            try:
+                items.append(Queue._take_when_there(self, block, timeout))
+                while len(items) < max_items and self._qsize():
                     items.append(Queue._take(self))
-                except Exception:
-                    break  # a hook's error must not cost what is in hand; the next get meets it
+            except BaseException as error:
+                self.not_empty.notify()
+                if not items or not isinstance(error, Exception):
+                    raise
+                # A hook's error must not cost what is in hand; the next get meets it.
             return items
 
     def item(self, block: bool = True, timeout: float | None = None) -> Item:
@@ -294,6 +320,7 @@ class Queue:
             except ShutDown:
                 return
             yield item
+            del item  # or it would live on while the next one is waited for
 
     # -- settling --------------------------------------------------------------------------------
 
@@ -306,12 +333,11 @@ class Queue:
         if index(count) < 1:
             raise ValueError(f"'count' must be at least 1, not {count!r}")
         with self.mutex:
-            unfinished = self.unfinished_tasks - count
-            if unfinished < 0:
+            if self.unfinished_tasks < count:
                 raise ValueError("task_done() called too many times")
-            if unfinished == 0:
+            if self.unfinished_tasks == count:
                 self.all_tasks_done.notify_all()
-            self.unfinished_tasks = unfinished
+            self.unfinished_tasks -= count
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until every item that was put has been settled by ``task_done``.
@@ -338,35 +364,35 @@ class Queue:
         """
         dropped: list[Any] = []
         with self.mutex:
+            self.not_empty.notify_all()
+            self.not_full.notify_all()
             self.is_shutdown = True
-            try:
-                if immediate:
-                    Queue._drop_waiting(self, dropped)
-            finally:
-                self.not_empty.notify_all()
-                self.not_full.notify_all()
+            if immediate:
+                Queue._drop_waiting(self, dropped)
         # The items are let go of here, where their destructors find the mutex free.
 
     def clear(self) -> int:
         """Drop the waiting items, each counted as done. Returns how many. Never blocks."""
         dropped: list[Any] = []
         with self.mutex:
-            try:
-                Queue._drop_waiting(self, dropped)
-            finally:
-                self.not_full.notify_all()
+            self.not_full.notify_all()
+            Queue._drop_waiting(self, dropped)
         return len(dropped)
 
     def _drop_waiting(self, dropped: list[Any]) -> None:
         """Move all waiting items to *dropped* and lower the counts. The mutex must be held."""
-        try:
-            while self._qsize():
+        self.all_tasks_done.notify_all()
+        while self._qsize():
+            taken = self._get_total + self._dropped_total
+            try:
                 dropped.append(self._get())
-                self._dropped_total += 1
-                if self.unfinished_tasks > 0:
-                    self.unfinished_tasks -= 1
-        finally:
-            self.all_tasks_done.notify_all()
+            except LookupError:
+                if taken == self._get_total + self._dropped_total:
+                    raise
+                continue  # a signal handler or a destructor was faster
+            self._dropped_total += 1
+            if self.unfinished_tasks > 0:
+                self.unfinished_tasks -= 1
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -403,9 +429,13 @@ class Queue:
             NotSupported: a subclass overrides ``_get`` and not ``_peek``.
         """
         with self.mutex:
-            if not self._qsize():
-                raise Empty
-            return self._peek()
+            try:
+                if self._qsize():
+                    return self._peek()
+            except LookupError:
+                if self._qsize():
+                    raise  # the hook's own error; else a signal handler or a destructor took the item just here
+            raise Empty
 
     def stats(self) -> Stats:
         """The counters of this queue at one instant. Never blocks."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import operator
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import Empty
@@ -36,6 +37,26 @@ def iteration_waits_for_items_and_for_the_shutdown(make: Make) -> None:
     assert not reader.is_over
     queue.shutdown()
     assert reader.result() == [1, 2]
+
+
+@promise("iteration", "objects", "stats")
+def no_item_lives_on_while_iteration_waits_for_the_next(make: Make) -> None:
+    class Item:
+        pass
+
+    def read() -> None:
+        for item in queue:
+            references.append(weakref.ref(item))
+            del item
+
+    queue = make()
+    references: list[weakref.ref[Item]] = []
+    queue.put(Item())
+    reader = Call(read)
+    until_blocked(queue, getters=1)
+    assert [reference() for reference in references] == [None]
+    queue.shutdown()
+    reader.result()
 
 
 @promise("iteration", "shutdown")
