@@ -149,6 +149,7 @@ PyObject *hr_empty(hr_queue *, PyObject *);
 PyObject *hr_full(hr_queue *, PyObject *);
 PyObject *hr_peek(hr_queue *, PyObject *);
 PyObject *hr_stats(hr_queue *, PyObject *);
+PyObject *hr_repr(PyObject *);
 PyObject *hr_sizeof(hr_queue *, PyObject *);
 Py_ssize_t hr_length(PyObject *);
 int hr_true(PyObject *);

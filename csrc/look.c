@@ -143,6 +143,29 @@ hr_stats(hr_queue *queue, PyObject *unused)
 }
 
 PyObject *
+hr_repr(PyObject *self)
+{
+    hr_queue *queue = HR_QUEUE(self);
+    PyObject *name = PyType_GetName(Py_TYPE(self));
+    PyObject *result = NULL;
+    if (name == NULL) {
+        return NULL;
+    }
+    const char *end = queue->is_shutdown ? ", shut down" : "";
+    if (queue->opened) {
+        /* What waits is known to the class's hooks alone: a repr must not run them. */
+        result = PyUnicode_FromFormat("<%U at %p: %zd unfinished, maxsize %R%s>", name, self, queue->unfinished,
+                                      queue->maxsize, end);
+    }
+    else {
+        result = PyUnicode_FromFormat("<%U at %p: %zd waiting, %zd unfinished, maxsize %R%s>", name, self,
+                                      queue->items.count, queue->unfinished, queue->maxsize, end);
+    }
+    Py_DECREF(name);
+    return result;
+}
+
+PyObject *
 hr_sizeof(hr_queue *queue, PyObject *unused)
 {
     (void)unused;

@@ -256,6 +256,7 @@ static PyType_Slot queue_slots[] = {
     {Py_tp_members, queue_members},
     {Py_tp_getset, hr_attributes},
     {Py_tp_setattro, hr_setattr},
+    {Py_tp_repr, hr_repr},
     {Py_tp_iter, hr_iter},
     {Py_sq_length, hr_length},
     {Py_sq_contains, hr_contains},

@@ -71,8 +71,8 @@ hr_task_done(hr_queue *queue, PyObject *const *arguments, Py_ssize_t nargs, PyOb
 static PyObject *
 still_unfinished(hr_queue *queue, PyObject *timeout)
 {
-    PyErr_Format(PyExc_TimeoutError, "%zd items were unfinished after %R seconds", queue->unfinished,
-                 timeout);
+    PyErr_Format(PyExc_TimeoutError, "join() waited %R seconds, and %zd put items are not settled yet", timeout,
+                 queue->unfinished);
     return NULL;
 }
 

@@ -139,6 +139,9 @@ def test_more_consumers_than_there_can_be_are_refused() -> None:
     assert error.startswith("headrace: -j 1000: Too many open files")
 
 
+@pytest.mark.skipif(
+    "HEADRACE_SANITIZER" in os.environ, reason="AddressSanitizer itself needs terabytes of address space"
+)
 def test_more_threads_than_there_can_be_are_refused() -> None:
     import resource
 

@@ -959,3 +959,58 @@ def test_no_thread_can_be_started_for_a_forgotten_worker_at_the_end_of_the_inter
         del second
         gc.collect()
     assert unraisable == []
+
+
+CTRL_C_IN_JOIN = """
+import os, signal, threading, time
+import headrace
+
+queue = headrace.Queue()
+handling = threading.Event()
+
+def handle(item):
+    handling.set()
+    time.sleep(0.05)
+
+producer = headrace.Producer(queue, range(10_000))
+consumer = headrace.Consumer(queue, handle)
+producer.start()
+consumer.start()
+handling.wait()
+main = threading.get_native_id()
+
+def interrupt():
+    while open(f"/proc/self/task/{main}/stat").read().rsplit(")", 1)[1].split()[0] != "S":
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Timer(0.1, interrupt).start()
+try:
+    producer.join()
+    consumer.join()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc to see the main thread asleep")
+def test_ctrl_c_while_joining_ends_the_program_in_place_of_working_on() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", CTRL_C_IN_JOIN], capture_output=True, text=True, timeout=20, check=False
+    )
+    # 10,000 items of 0.05 s would take minutes.
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "interrupted\n", "")
+
+
+def test_a_producer_for_a_queue_that_was_shut_down_is_refused() -> None:
+    queue: headrace.Queue[int] = headrace.Queue()
+    queue.shutdown()
+    with pytest.raises(headrace.ShutDown, match="make a new queue"):
+        Producer(queue, range(3))
+
+
+def test_the_class_of_a_queue_is_not_taken_for_a_queue() -> None:
+    with pytest.raises(TypeError, match="with parentheses"):
+        Consumer(headrace.Queue, print)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="with parentheses"):
+        Producer(headrace.Queue, range(3))  # type: ignore[arg-type]

@@ -14,6 +14,9 @@ class HeadraceError(Exception):
 class Empty(HeadraceError, _standard.Empty):
     """No item was there, or none came within the timeout. Also a ``queue.Empty``."""
 
+    def __str__(self) -> str:
+        return super().__str__() or "no item: the queue is empty"
+
 
 class Full(HeadraceError, _standard.Full):
     """There was no room, or none came within the timeout. Also a ``queue.Full``.
@@ -26,6 +29,15 @@ class Full(HeadraceError, _standard.Full):
 
     put_count: int = 0
     pending: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        return super().__str__() or "no room: the queue is full" + _how_far(self.put_count, self.pending)
+
+
+def _how_far(put_count: int, pending: tuple[object, ...]) -> str:
+    """What a call that put several items came to, as the end of a sentence."""
+    went_in = f"; {put_count} items of this call went in" if put_count or pending else ""
+    return went_in + (", and one more was drawn from the iterator: see .pending" if pending else "")
 
 
 # Python 3.13 brought queue.ShutDown; before it there is nothing that old code could catch.
@@ -45,6 +57,9 @@ class ShutDown(*_shutdown_bases):  # type: ignore[misc]
 
     put_count: int = 0
     pending: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        return super().__str__() or "the queue has been shut down" + _how_far(self.put_count, self.pending)
 
 
 class NotSupported(HeadraceError):

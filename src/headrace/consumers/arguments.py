@@ -20,6 +20,7 @@ __all__ = [
     "SHUT_DOWN",
     "check_count",
     "check_handler",
+    "check_open",
     "check_queue",
     "check_source",
     "close_if_generator",
@@ -47,6 +48,8 @@ def _flags(function: object) -> int:
 
 def check_queue(queue: object, methods: tuple[str, ...], user: str) -> None:
     """Raise unless *queue* has *methods*, ``shutdown`` among them, for threads."""
+    if isinstance(queue, type):
+        raise TypeError(f"{queue!r} is the class of a queue, not a queue: write {queue.__name__}(), with parentheses")
     missing = [name for name in methods if not callable(getattr(queue, name, None))]
     if missing == ["shutdown"]:
         raise NotSupported(
@@ -57,6 +60,12 @@ def check_queue(queue: object, methods: tuple[str, ...], user: str) -> None:
         raise TypeError(f"{queue!r} is no queue for a {user}, it has no {', '.join(missing)}: use headrace.Queue()")
     if any(_flags(getattr(queue, name)) & _COROUTINE for name in methods):
         raise TypeError(f"{queue!r} is a queue for coroutines, and a {user} is a thread: use headrace.Queue()")
+
+
+def check_open(queue: object, user: str) -> None:
+    """Raise ShutDown if nothing can be put into *queue* any more."""
+    if getattr(queue, "is_shutdown", False) is True:
+        raise ShutDown(f"a {user} cannot put into {queue!r}, which has been shut down: make a new queue for a new run")
 
 
 def check_source(source: object) -> None:

@@ -6,6 +6,7 @@ from itertools import count
 
 from headrace.consumers.arguments import (
     SHUT_DOWN,
+    check_open,
     check_queue,
     check_source,
     close_if_generator,
@@ -66,10 +67,12 @@ class Producer(Worker[T]):
     Raises:
         TypeError: there is neither a source nor a ``produce``; *source* or *queue* is something else.
         NotSupported: the queue has no ``shutdown``.
+        ShutDown: the queue has been shut down already, by the end of an earlier run, say.
     """
 
     def __init__(self, queue: PutQueue[T], source: Source[T] | None = None, *, name: str | None = None) -> None:
         check_queue(queue, ("put", "shutdown"), "producer")
+        check_open(queue, "producer")
         if source is not None:
             check_source(source)
         elif not is_overridden("produce", self, Producer):

@@ -108,6 +108,10 @@ class Place:
         if self._gave_up(shut_down):
             self._queue.shutdown(self._side.immediate)
 
+    def shut_down_now(self) -> None:
+        """Shut the queue down, and drop what waits in it."""
+        self._queue.shutdown(True)
+
     def _gave_up(self, shut_down: bool) -> bool:
         """Give up the place, and say whether the queue is to be shut down now."""
         side = self._side

@@ -81,12 +81,21 @@ class Worker(GenericThread[T]):
             timeout: seconds; None waits for as long as it takes. When they are over this returns, as
                 ``Thread.join`` does: ask ``is_alive()``.
 
+        Ctrl-C (``KeyboardInterrupt``) while this waits shuts the queue down at once: what waits in it is dropped, threads
+        that are working come to the end of their item, and the program can end.
+
         Raises:
             BaseException: what ended the thread, the same object at each call. An exception that no ``join``
                 ever raised is given to ``threading.excepthook`` once, when the thread object goes or
                 at the end of the program.
             RuntimeError: not started, or called by the thread itself.
         """
-        super().join(timeout)
+        try:
+            super().join(timeout)
+        except KeyboardInterrupt:
+            # These threads are not daemons: without this they would work on through all that waits.
+            if self._place is not None:
+                self._place.shut_down_now()
+            raise
         if self._failure is not None and not self.is_alive():
             self._failure.raise_again()

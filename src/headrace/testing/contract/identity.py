@@ -181,3 +181,16 @@ def cleared_items_are_let_go_of(make: Make) -> None:
     queue.clear()
     gc.collect()
     assert [reference() for reference in references] == [None] * 5
+
+
+@promise("identity", "settling")
+def a_queue_shows_its_state(make: Make) -> None:
+    queue = make(3)
+    queue.put(1)
+    shown = repr(queue)
+    assert type(queue).__name__ in shown
+    assert "1 unfinished" in shown
+    assert "maxsize 3" in shown
+    assert "shut down" not in shown
+    queue.shutdown()
+    assert "shut down" in repr(queue)
