@@ -37,18 +37,18 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 def test_each_link_to_a_file_leads_to_one(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in t]
-    assert targets or page == "ARCHITECTURE.md"
+    assert targets or page not in ("README.md", "CONTRIBUTING.md")
     missing = [t for t in targets if not ((ROOT / page).parent / t).exists()]
     assert missing == []
 
 
-def tests_and_promises() -> str:
+def sources_of_proof() -> str:
     sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src" / "headrace" / "testing").rglob("*.py")]
     return "\n".join(path.read_text(encoding="utf-8") for path in sources)
 
 
 def test_each_guarantee_names_a_test_that_exists() -> None:
-    sources = tests_and_promises()
+    sources = sources_of_proof()
     named = re.findall(r"`((?:test_|an?_|the_)\w+)`", GUARANTEES)
     assert len(named) > 20
     assert [name for name in named if f"def {name}(" not in sources] == []

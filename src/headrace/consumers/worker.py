@@ -81,7 +81,7 @@ class Worker(GenericThread[T]):
             timeout: seconds; None waits for as long as it takes. When they are over this returns, as
                 ``Thread.join`` does: ask ``is_alive()``.
 
-        Ctrl-C (``KeyboardInterrupt``) while this waits shuts the queue down at once: what waits in it is dropped, threads
+        Ctrl-C (``KeyboardInterrupt``) while this waits shuts the queue down at once: what waits is dropped, threads
         that are working come to the end of their item, and the program can end.
 
         Raises:
