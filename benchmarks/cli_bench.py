@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["measure"]
 
 CONSUMERS = 2
-ITEMS = 2000
-# GNU parallel takes some 3 ms for a command: so many are enough to see it.
-ITEMS_FOR_PARALLEL = 500
+ITEMS = 1000
 LINES = 1_000_000
 FILES = 500
 LINES_A_SECOND = 200_000
@@ -38,10 +36,11 @@ PARALLEL = "GNU parallel"
 CALL = "headrace run --call"
 
 HOW = """
-`true` is run for each of {items:,} lines of a file, {consumers} at a time (GNU parallel: for {items_for_parallel:,}
-of them); `sha256sum` for {files:,} files of the standard library, and the same work is done in a Python function,
-`examples/hashlib_example.py`; `os.path.basename` is called for each of {lines:,} lines. A whole process is timed, from
-its start to its end. All are given the path of the program, or xargs would look for it anew for each item.
+`true` is run for each of {items:,} lines of a file, {consumers} at a time; `sha256sum` for {files:,} files of the
+standard library, and the same work is done in a Python function, `examples/hashlib_example.py`; `os.path.basename` is
+called for each of {lines:,} lines. A whole process is timed, from its start to its end. All are given the path of the
+program, or xargs would look for it anew for each item. Most of the time is the kernel's, which starts the same program
+for everybody: what a tool adds is what differs.
 """
 
 
@@ -89,7 +88,6 @@ def _how(plan: Plan) -> str:
     how = HOW.format(
         items=plan.size(ITEMS),
         consumers=CONSUMERS,
-        items_for_parallel=plan.size(ITEMS_FOR_PARALLEL),
         files=plan.size(FILES),
         lines=plan.size(LINES),
     )
@@ -99,14 +97,13 @@ def _how(plan: Plan) -> str:
 def _commands(folder: Path, plan: Plan) -> list[Job]:
     """A command that does nothing: what is left is what it costs to start one."""
     true = shutil.which("true") or "true"
-    many = _numbers(folder / "many", plan.size(ITEMS))
-    few = _numbers(folder / "few", plan.size(ITEMS_FOR_PARALLEL))
-    jobs = [Job(f"{HEADRACE} true", [*_headrace(), f"-j{CONSUMERS}", true], many, plan.size(ITEMS))]
+    count = plan.size(ITEMS)
+    items = _numbers(folder / "items", count)
+    jobs = [Job(f"{HEADRACE} true", [*_headrace(), f"-j{CONSUMERS}", true], items, count)]
     if xargs := _xargs():
-        jobs.append(Job(f"{XARGS} true", [xargs, f"-P{CONSUMERS}", "-n1", true], many, plan.size(ITEMS)))
+        jobs.append(Job(f"{XARGS} true", [xargs, f"-P{CONSUMERS}", "-n1", true], items, count))
     if parallel := _parallel():
-        words = [parallel, f"-j{CONSUMERS}", true]
-        jobs.append(Job(f"{PARALLEL} true", words, few, plan.size(ITEMS_FOR_PARALLEL)))
+        jobs.append(Job(f"{PARALLEL} true", [parallel, f"-j{CONSUMERS}", true], items, count))
     return jobs
 
 

@@ -13,6 +13,7 @@ anything runs.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -29,6 +30,8 @@ INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run the command line of this process, and exit with its status. Ctrl-C is quiet from here on."""
+    # What is imported stays: looking for garbage in it takes time that a command line notices. app turns it on again.
+    gc.disable()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _exit_quietly)
     _open_standard_files()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -85,6 +86,8 @@ def headrace() -> None:
 
 def run_command_line(arguments: list[str]) -> int:
     """Run ``headrace`` with *arguments* and return the exit status."""
+    gc.freeze()
+    gc.enable()
     try:
         # Not standalone: click would turn Ctrl-C into "Aborted!" and status 1, and a broken pipe into status 1.
         result = headrace.main(arguments, prog_name="headrace", standalone_mode=False)

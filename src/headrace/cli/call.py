@@ -82,6 +82,8 @@ class ItemOutput(io.TextIOBase):
 class CallStep:
     """Call a function with each item."""
 
+    is_done_by_commands = False
+
     def __init__(self, function: Callable[[str], Any]) -> None:
         self._function = function
 

@@ -28,6 +28,8 @@ class CommandStep:
         program: its path; None where it depends on the item.
     """
 
+    is_done_by_commands = True
+
     def __init__(self, template: Template, program: bytes | None) -> None:
         self._template = template
         self._program = program

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew", "Tally"]
 
-# How much may wait between the reader and the consumers.
-MOST_WAITING_ITEMS = 1024
+# How much may wait between the reader and the consumers. Much, for while the queue is full the reader is woken for
+# every item, which costs some per cent of what a command costs; bounded, for the input may have no end.
+MOST_WAITING_ITEMS = 16384
 MOST_WAITING_BYTES = 8 << 20
 
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from headrace.cli.spawn import Children
 
     class Step(Protocol):
-        """What is done with each item."""
+        """What is done with each item.
+
+        Attributes:
+            is_done_by_commands: and not by Python code of the user's, which may have to be told of the end.
+        """
+
+        is_done_by_commands: bool
 
         def begin(self, consumers: int, children: Children, output: Output) -> list[Handler]:
             """Get ready. Returns a handler for each consumer. Raises ``Refused``."""
@@ -173,8 +179,9 @@ def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: 
             exit_status = status.FAILED
         step.end()
         _say_how_it_ended(crew.tally, output, exit_status, showed_progress=progress.finish())
-        if not crew.all_ended():
-            # A call that is still running can neither be ended nor be waited for.
+        # A call that is still running can neither be ended nor be waited for. And where there were only commands,
+        # nothing is left to be done: to take the interpreter apart would take as long as twenty of them.
+        if step.is_done_by_commands or not crew.all_ended():
             os._exit(exit_status)
     return exit_status
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,8 @@ class Children:
         self._lock = threading.Lock()
         self._running: set[int] = set()
         self._ending: set[int] | None = None
-        self._environment = dict(os.environb)
+        # None is the environment as it is. Before Python 3.13 it must be given, and is converted for every command.
+        self._environment: Any = None if sys.version_info >= (3, 13) else dict(os.environb)
 
     def start(self, program: bytes, words: list[bytes], capture: Capture) -> int:
         """Start *program* with *words* (the name first), its output going to *capture*. Returns its process id.
