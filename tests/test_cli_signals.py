@@ -25,8 +25,8 @@ MARK_START = "touch started-$0; "
 # A shell that ends at SIGINT but has started something that does not (shells make background commands ignore it);
 # one that ignores the polite signals; one that tidies up; one that just sleeps.
 LEAVES_SOMETHING = MARK_START + "sleep 1000 & sleep 1000"
-STUBBORN = MARK_START + "trap '' INT TERM HUP; while :; do sleep 1000; done"
-TIDY = MARK_START + "trap 'touch tidied-$0; exit 0' INT TERM HUP; while :; do sleep 0.01; done"
+STUBBORN = "trap '' INT TERM HUP; " + MARK_START + "while :; do sleep 1000; done"
+TIDY = "trap 'touch tidied-$0; exit 0' INT TERM HUP; " + MARK_START + "while :; do sleep 0.01; done"
 PLAIN = MARK_START + "sleep 1000"
 
 ENDING = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import headrace
+from headrace.cli.joining import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,10 +205,10 @@ def _time_threads(work: list[tuple[Any, ...]], first: int, when_they_end: Callab
     begun = time.perf_counter()
     start.set()
     for thread in crew[:first]:
-        thread.join()
+        join(thread)
     when_they_end()
     for thread in crew[first:]:
-        thread.join()
+        join(thread)
     return time.perf_counter() - begun
 
 

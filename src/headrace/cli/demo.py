@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from headrace import Queue
+from headrace.cli.joining import join
 from headrace.consumers import Consumer, ConsumerSummary, Producer, Summary
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _run_all(threads: list[threading.Thread]) -> None:
     failures: list[OSError] = []
     for thread in threads:
         try:
-            thread.join()
+            join(thread)
         except OSError as error:  # a broken pipe: each of them meets it
             failures.append(error)
     if failures:
