@@ -117,4 +117,4 @@ def test_bench_draws_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["bench"]) == 0
     table = capsys.readouterr().out
     assert "1 prod., 3 cons., maxsize 100" in table
-    assert "medians of 1 rounds" in table
+    assert "; rounds: 1\n" in table

@@ -24,11 +24,7 @@ def print_table(rows: list[Row], machine: dict[str, Any], rounds: int) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_COLUMNS)
-    table = Table(title="Items a second", title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
-    table.caption = (
-        f"headrace {machine['headrace']} ({machine['implementation']}), {machine['python']}, {machine['system']}, "
-        f"{machine['cpus']} CPUs; medians of {rounds} rounds"
-    )
+    table = Table(title="Items a second", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("\nscenario")
     for name in (f"\n{OURS}", "\nqueue", "Simple-\nQueue", "times\nqueue", "times\nSimple"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -39,6 +35,11 @@ def print_table(rows: list[Row], machine: dict[str, Any], rounds: int) -> None:
             *(_ratio(row.ratios.get(name)) for name in (STANDARD, SIMPLE)),
         )
     console.print(table)
+    conditions = (
+        f"headrace {machine['headrace']} ({machine['implementation']}), {machine['python']}, {machine['system']}, "
+        f"{machine['cpus']} CPUs; rounds: {rounds}"
+    )
+    console.print(conditions, style="dim", highlight=False, soft_wrap=True)
 
 
 def _rate(rate: float | None) -> str:
