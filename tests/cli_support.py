@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -20,6 +22,11 @@ PATIENCE = 30.0
 """Seconds after which a test that waits for something gives up. Nothing is right because it took less."""
 
 MARK = "HEADRACE_TEST_MARK"
+
+measures_memory = pytest.mark.skipif(
+    bool(os.environ.get("HEADRACE_SANITIZER")),
+    reason="a sanitizer takes memory of its own, and address space without end",
+)
 
 
 def headrace(

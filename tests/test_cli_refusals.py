@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_support import HEADRACE, headrace
+from cli_support import HEADRACE, headrace, measures_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,6 +142,7 @@ def test_more_consumers_than_there_can_be_are_refused() -> None:
 @pytest.mark.skipif(
     "HEADRACE_SANITIZER" in os.environ, reason="AddressSanitizer itself needs terabytes of address space"
 )
+@measures_memory
 def test_more_threads_than_there_can_be_are_refused() -> None:
     import resource
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_support import HEADRACE, eventually, headrace, lines, running
+from cli_support import HEADRACE, eventually, headrace, lines, measures_memory, running
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="commands need posix_spawn and process groups")
 needs_xargs = pytest.mark.skipif(shutil.which("xargs") is None, reason="there is no xargs to compare with")
@@ -321,6 +321,7 @@ def test_reading_stops_while_nobody_consumes(tmp_path: Path, item_bytes: int) ->
 
 
 @needs_proc
+@measures_memory
 @pytest.mark.parametrize("item_bytes", [2, 1024, 1 << 20])
 def test_endless_input_takes_bounded_memory(item_bytes: int) -> None:
     item = b"x" * (item_bytes - 1) + b"\n"

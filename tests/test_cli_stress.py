@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_support import PATIENCE, headrace, lines, running
+from cli_support import PATIENCE, headrace, lines, measures_memory, running
 
 pytestmark = [
     pytest.mark.stress,
@@ -61,6 +61,7 @@ def test_twenty_thousand_commands_are_each_run_once() -> None:
     assert lines(done.stdout) == sorted(items)
 
 
+@measures_memory
 def test_gigabytes_of_input_take_bounded_memory() -> None:
     block = (b"x" * 1023 + b"\n") * 1024
     with running("run", "--call", "builtins:str", stdout=subprocess.DEVNULL) as run:
