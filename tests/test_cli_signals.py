@@ -241,3 +241,18 @@ def test_head_ends_a_pipeline() -> None:
     script = f"yes | {shlex.join(HEADRACE)} run --call builtins:str | head -n 3"
     done = subprocess.run(["sh", "-c", script], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"y\ny\ny\n", b"")
+
+
+def test_the_users_module_is_told_of_the_end_at_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "tidy.py").write_text(
+        "import atexit, pathlib\natexit.register(pathlib.Path('tidied').touch)\ndef f(item): return item\n"
+    )
+    with running("run", "--call", "tidy:f", cwd=tmp_path) as run:
+        assert run.process.stdin is not None
+        assert run.process.stdout is not None
+        run.process.stdin.write(b"1\n")
+        run.process.stdin.flush()
+        assert run.process.stdout.readline() == b"1\n"
+        run.send(signal.SIGINT)
+        assert_ended(run, 130)
+    assert (tmp_path / "tidied").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from headrace.cli.spawn import RunEnded
 from headrace.consumers import Consumer, Producer
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
     from typing import Protocol
 
@@ -45,6 +45,8 @@ __all__ = ["Crew", "Tally"]
 # every item, which costs some per cent of what a command costs; bounded, for the input may have no end.
 MOST_WAITING_ITEMS = 16384
 MOST_WAITING_BYTES = 8 << 20
+
+LAST_INSTRUCTIONS_SECONDS = 0.1
 
 
 class Feeder(Producer[bytes]):
@@ -187,8 +189,13 @@ class Crew:
         return status.FAILED if self.tally.failed else status.DONE
 
     def all_ended(self) -> bool:
-        """Whether no thread of the crew is left behind."""
-        return not any(thread.is_alive() for thread in self._threads)
+        """Whether no thread of the crew is left behind. Waits a moment for those that have just done their last."""
+        give_up_at = time.monotonic() + LAST_INSTRUCTIONS_SECONDS
+        started = [thread for thread in self._threads if thread.ident is not None]
+        for thread in started:
+            # Not its own join, which raises what ended the thread.
+            threading.Thread.join(thread, max(0.0, give_up_at - time.monotonic()))
+        return not any(thread.is_alive() for thread in started)
 
     def _start(self) -> int:
         """Start the threads and return how many."""
