@@ -59,7 +59,7 @@ class ShutDown(*_shutdown_bases):  # type: ignore[misc]
     pending: tuple[object, ...] = ()
 
     def __str__(self) -> str:
-        return super().__str__() or "the queue has been shut down" + _how_far(self.put_count, self.pending)
+        return Exception.__str__(self) or "the queue has been shut down" + _how_far(self.put_count, self.pending)
 
 
 class NotSupported(HeadraceError):
