@@ -67,7 +67,26 @@ static PyObject *
 get_maxsize(PyObject *self, void *unused)
 {
     (void)unused;
-    return Py_NewRef(HR_QUEUE(self)->maxsize);
+    PyObject *maxsize;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    maxsize = Py_NewRef(HR_QUEUE(self)->maxsize);
+    Py_END_CRITICAL_SECTION();
+    return maxsize;
+}
+
+/* Let another bound hold, for those who wait too. Steals `maxsize`. */
+void
+hr_set_bound(hr_queue *queue, PyObject *maxsize, Py_ssize_t bound)
+{
+    PyObject *old;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    old = queue->maxsize;
+    queue->maxsize = maxsize;
+    queue->bound = bound;
+    hr_reset_limit(queue);
+    hr_wake_everybody(queue);
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(old);
 }
 
 static int
@@ -83,15 +102,7 @@ set_maxsize(PyObject *self, PyObject *value, void *unused)
     if (hr_parse_bound(value, &bound) < 0) {
         return -1;
     }
-    PyObject *old;
-    Py_BEGIN_CRITICAL_SECTION(self);
-    old = queue->maxsize;
-    queue->maxsize = Py_NewRef(value);
-    queue->bound = bound;
-    hr_reset_limit(queue);
-    hr_wake_everybody(queue);
-    Py_END_CRITICAL_SECTION();
-    Py_XDECREF(old);
+    hr_set_bound(queue, Py_NewRef(value), bound);
     if (queue->opened) {
         PyObject *result = hr_call_function(queue, "wake_putters", NULL);
         Py_XDECREF(result);
@@ -118,6 +129,10 @@ set_unfinished(PyObject *self, PyObject *value, void *unused)
     }
     if (value == NULL) {
         PyErr_SetString(PyExc_AttributeError, "unfinished_tasks cannot be deleted");
+        return -1;
+    }
+    if (unfinished > PY_SSIZE_T_MAX / 2) {
+        PyErr_Format(PyExc_OverflowError, "unfinished_tasks cannot be %zd: there are not so many tasks", unfinished);
         return -1;
     }
     Py_BEGIN_CRITICAL_SECTION(self);
@@ -194,6 +209,7 @@ PyGetSetDef hr_attributes[] = {
     {"maxsize", get_maxsize, set_maxsize, "How many items may wait; 0 or less is no bound.", NULL},
     {"unfinished_tasks", get_unfinished, set_unfinished, "Items put and not yet settled.", NULL},
     {"is_shutdown", get_is_shutdown, set_is_shutdown, "Whether shutdown() was called.", NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     COUNTER("_put_total", put_total_opened),
     COUNTER("_get_total", get_total),
     COUNTER("_dropped_total", dropped_total),

@@ -56,7 +56,7 @@ check_gate(hr_queue *queue)
 void
 hr_check(hr_queue *queue)
 {
-    if (queue->fork_generation != queue->state->fork_generation) {
+    if (queue->process != hr_process()) {
         return; /* the waiters of the parent are still in the lines: see hr_check_fork */
     }
     if (queue->kind != HR_PRIORITY) {

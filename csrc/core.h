@@ -5,6 +5,10 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
 #include "gate.h"
 #include "heap.h"
 #include "items.h"
@@ -37,8 +41,6 @@ typedef struct {
     PyObject *not_supported_error;
     /* Our own methods of the names in hooks.c, those of PriorityQueue in the second row. */
     PyObject *own_methods[2][HR_OVERRIDABLE];
-    /* Grows by one in each forked child: see hr_after_fork. */
-    unsigned long fork_generation;
 } hr_state;
 
 typedef enum { HR_FIFO, HR_LIFO, HR_PRIORITY } hr_kind;
@@ -70,7 +72,7 @@ typedef struct {
     Py_ssize_t bound;    /* maxsize as a limit: HR_UNBOUNDED when there is none */
     unsigned long long dropped_total;
     unsigned long long put_total_opened; /* only once opened; else it follows from the others */
-    unsigned long fork_generation;
+    long process; /* the one whose threads are in the gate: see hr_check_fork */
     hr_state *state;     /* constant */
     PyObject *maxsize;   /* as it was given */
     /* Once opened: */
@@ -106,10 +108,11 @@ typedef struct {
     int block;
     int64_t deadline_ns;
     hr_waiter *waiter; /* NULL until the first sleep */
+    bool foreign_error; /* what is raised came from an iterator, not from the queue */
 } hr_turn;
 
 int hr_wait(hr_queue *queue, hr_line *line, hr_turn *turn);
-void hr_turn_end(hr_turn *turn);
+void hr_turn_end(hr_queue *queue, hr_turn *turn);
 HR_NOINLINE void hr_wake_next(hr_queue *queue, bool after_put);
 void hr_wake_everybody(hr_queue *queue);
 void hr_check_fork(hr_queue *queue);
@@ -120,6 +123,7 @@ typedef enum { HR_READY = 0, HR_ERROR = -1, HR_OPENED = 1 } hr_outcome;
 /* put.c */
 int hr_parse_put_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn);
 hr_outcome hr_wait_for_room(hr_queue *queue, hr_turn *turn);
+PyObject *hr_put_waiting(hr_queue *queue, PyObject *item, hr_turn *turn);
 PyObject *hr_put(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_put_nowait(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_put_many(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
@@ -173,6 +177,7 @@ PyObject *hr_new_container(hr_queue *queue);
 /* attributes.c */
 extern PyGetSetDef hr_attributes[];
 extern PyGetSetDef hr_priority_attributes[];
+void hr_set_bound(hr_queue *queue, PyObject *maxsize, Py_ssize_t bound);
 PyObject *hr_container(hr_queue *queue);
 int hr_set_container(hr_queue *queue, PyObject *container);
 
@@ -199,6 +204,7 @@ extern PyType_Spec hr_priority_spec;
 extern PyType_Spec hr_simple_spec;
 extern struct PyModuleDef hr_module;
 void hr_reset_limit(hr_queue *queue);
+hr_kind hr_kind_of(hr_state *state, PyTypeObject *type);
 extern const hr_signature hr_put_signature, hr_get_signature;
 
 /* Whether the class was changed since its overrides were looked for: CPython gives a class another version
@@ -214,6 +220,17 @@ static inline int
 hr_heed_class(hr_queue *queue)
 {
     return HR_LIKELY(!hr_class_changed(queue)) ? 0 : hr_look_at_class(queue);
+}
+
+/* The number of this process, where there are forks to tell apart. */
+static inline long
+hr_process(void)
+{
+#ifdef _WIN32
+    return 0;
+#else
+    return (long)getpid();
+#endif
 }
 
 /* Take the next item of a queue that has one. NULL as for hr_priority_take. */

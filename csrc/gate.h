@@ -22,6 +22,9 @@
  *   (3) After a put a getter is preferred, after a get a putter: the other side is who can use the change,
  *       and a consumer that keeps up alone is not joined by idle ones.
  *
+ * Python code that runs between coming back and looking (a signal handler, a comparison of a priority queue) delays
+ * (2) by as long as it takes.
+ *
  * (1) would stop being right for a waiter that may take long to come back although it could run: an event
  * loop that is busy. Such a waiter (hr_waiter.prompt is false) is woken without being sent on the errand,
  * and the next one after it at once. Many of them before one queue would make a crowd for each item; who

@@ -69,7 +69,7 @@ hr_get_waiting(hr_queue *queue, hr_turn *turn)
 {
     hr_outcome outcome;
     PyObject *item = wait_and_take(queue, turn, &outcome);
-    hr_turn_end(turn);
+    hr_turn_end(queue, turn);
     if (outcome == HR_OPENED) {
         return get_opened(queue, turn);
     }
@@ -83,7 +83,7 @@ hr_get_waiting(hr_queue *queue, hr_turn *turn)
 static int
 parse_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn)
 {
-    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL};
+    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL, false};
     if (turn->block <= 0 || (queue->is_shutdown && queue->items.count == 0)) {
         return turn->block < 0 ? -1 : 0;
     }
@@ -156,7 +156,7 @@ hr_get_nowait(hr_queue *queue, PyObject *unused)
     }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    hr_turn turn = {0, HR_NEVER, NULL};
+    hr_turn turn = {0, HR_NEVER, NULL, false};
     result = hr_get_waiting(queue, &turn);
     Py_END_CRITICAL_SECTION();
     return result;
@@ -172,6 +172,9 @@ take_more(hr_queue *queue, PyObject *list, Py_ssize_t most)
     while (PyList_GET_SIZE(list) < most && queue->items.count > 0) {
         PyObject *item = hr_take(queue);
         if (item == NULL) {
+            if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+                PyErr_SetInterrupt(); /* Ctrl-C in a comparison: it comes again as soon as the list is returned */
+            }
             PyErr_Clear();
             break;
         }
@@ -228,7 +231,7 @@ get_many_waiting(hr_queue *queue, Py_ssize_t most, hr_turn *turn)
     }
     hr_outcome outcome;
     PyObject *item = wait_and_take(queue, turn, &outcome);
-    hr_turn_end(turn);
+    hr_turn_end(queue, turn);
     if (outcome == HR_OPENED) {
         Py_DECREF(list);
         PyObject *remaining = hr_remaining(turn->deadline_ns);

@@ -108,11 +108,15 @@ hr_keep_own_methods(hr_state *state)
 
 /* Find out what the object's class overrides of our own methods, and open the queue for a hook. What was
  * assigned to the object itself (hr_setattr) stays noted. */
-int
-hr_look_at_class(hr_queue *queue)
+static int
+look_at_class(hr_queue *queue)
 {
     PyObject **own = queue->state->own_methods[queue->kind == HR_PRIORITY];
     unsigned found = 0;
+    if (hr_kind_of(queue->state, Py_TYPE(queue)) != queue->kind) {
+        PyErr_SetString(PyExc_TypeError, "this queue's __class__ was changed to one of another order: assign the old one");
+        return -1;
+    }
     int hooked = PyObject_TypeCheck((PyObject *)queue, queue->state->queue_type); /* not SimpleQueue */
     for (int i = 0; hooked && i < HR_OVERRIDABLE; i++) {
         PyObject *theirs = PyObject_GetAttrString((PyObject *)Py_TYPE(queue), overridable[i].name);
@@ -122,10 +126,22 @@ hr_look_at_class(hr_queue *queue)
         found |= theirs != own[i] ? overridable[i].flags : 0;
         Py_DECREF(theirs);
     }
-    /* Looking the names up has given the class a tag, if it had none. */
+    /* Looking the names up has given the class a tag, if it had none and there are any left. A class without
+     * one (0) is looked at each time. */
     queue->class_version = Py_TYPE(queue)->tp_version_tag;
+    queue->class_version += queue->class_version == 0;
     queue->overrides |= found;
     return found & HR_OVERRIDES_HOOK ? hr_open(queue) : 0;
+}
+
+int
+hr_look_at_class(hr_queue *queue)
+{
+    int failed;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    failed = look_at_class(queue);
+    Py_END_CRITICAL_SECTION();
+    return failed;
 }
 
 /* Assigning a hook or a method to one object overrides it there. */

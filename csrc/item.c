@@ -39,6 +39,9 @@ item_enter(item_object *self, PyObject *unused)
 {
     (void)unused;
     PyObject *arguments[] = {self->block, self->timeout};
+    if (hr_heed_class(self->queue) < 0) {
+        return NULL;
+    }
     if (self->queue->overrides & HR_OVERRIDES_GET) {
         return hr_call_named(self->queue, "get", arguments, 2, PyTuple_New(0));
     }
@@ -49,6 +52,9 @@ static PyObject *
 item_exit(item_object *self, PyObject *error)
 {
     (void)error;
+    if (hr_heed_class(self->queue) < 0) {
+        return NULL;
+    }
     if (self->queue->overrides & HR_OVERRIDES_TASK_DONE) {
         return hr_call_named(self->queue, "task_done", NULL, 0, PyTuple_New(0));
     }
@@ -119,6 +125,9 @@ hr_iter(PyObject *queue)
 static PyObject *
 iterator_next(iterator_object *self)
 {
+    if (hr_heed_class(self->queue) < 0) {
+        return NULL;
+    }
     PyObject *item = self->queue->overrides & HR_OVERRIDES_GET
                        ? PyObject_CallMethod((PyObject *)self->queue, "get", NULL)
                        : hr_get(self->queue, NULL, 0, NULL);

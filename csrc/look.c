@@ -23,6 +23,10 @@ hr_length(PyObject *self)
     PyObject *size = PyObject_CallMethod(self, "qsize", NULL);
     Py_ssize_t length = size == NULL ? -1 : PyNumber_AsSsize_t(size, PyExc_OverflowError);
     Py_XDECREF(size);
+    if (length < 0 && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "qsize() returned %zd, which is no length", length);
+        return -1;
+    }
     return length;
 }
 

@@ -3,20 +3,6 @@
 
 #include <stddef.h>
 
-/* Called in each forked child: the threads that slept before a queue are not in it. */
-static PyObject *
-after_fork(PyObject *module, PyObject *unused)
-{
-    (void)unused;
-    ((hr_state *)PyModule_GetState(module))->fork_generation++;
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef module_methods[] = {
-    {"_after_fork", after_fork, METH_NOARGS, "Let every queue forget the threads that a fork left behind."},
-    {NULL, NULL, 0, NULL},
-};
-
 static int
 add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **kept, int is_public)
 {
@@ -60,38 +46,11 @@ find_errors(hr_state *state)
     return failed ? -1 : 0;
 }
 
-/* os.register_at_fork(after_in_child=_after_fork), where the system can fork. */
-static int
-register_at_fork(PyObject *module)
-{
-    PyObject *os = PyImport_ImportModule("os");
-    if (os == NULL || !PyObject_HasAttrString(os, "register_at_fork")) {
-        Py_XDECREF(os);
-        return os == NULL ? -1 : 0;
-    }
-    PyObject *call = PyObject_GetAttrString(os, "register_at_fork");
-    PyObject *handler = PyObject_GetAttrString(module, "_after_fork");
-    PyObject *none = PyTuple_New(0);
-    PyObject *keywords = handler == NULL ? NULL : Py_BuildValue("{sO}", "after_in_child", handler);
-    PyObject *result = call == NULL || none == NULL || keywords == NULL ? NULL
-                                                                        : PyObject_Call(call, none, keywords);
-    Py_XDECREF(keywords);
-    Py_XDECREF(none);
-    Py_XDECREF(handler);
-    Py_XDECREF(call);
-    Py_DECREF(os);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
 static int
 module_exec(PyObject *module)
 {
     hr_state *state = PyModule_GetState(module);
-    return find_errors(state) < 0 || add_types(module, state) < 0 || hr_keep_own_methods(state) < 0
-                || register_at_fork(module) < 0
-             ? -1
-             : 0;
+    return find_errors(state) < 0 || add_types(module, state) < 0 || hr_keep_own_methods(state) < 0 ? -1 : 0;
 }
 
 static int
@@ -156,7 +115,6 @@ struct PyModuleDef hr_module = {
     .m_name = "headrace.backends.memory._core",
     .m_doc = "The memory rung in C. Its readable specification is headrace.backends.memory.python.",
     .m_size = sizeof(hr_state),
-    .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,

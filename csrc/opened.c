@@ -153,7 +153,7 @@ fill_container(hr_queue *queue)
     unsigned long long got = queue->get_total, dropped = queue->dropped_total;
     Py_ssize_t count = queue->items.count;
     PyObject *list = snapshot(queue);
-    PyObject *container = list == NULL ? NULL : hr_new_container(queue);
+    PyObject *container = list == NULL || PyList_GET_SIZE(list) != count ? NULL : hr_new_container(queue);
     PyObject *extended = container == NULL ? NULL : PyObject_CallMethod(container, "extend", "O", list);
     Py_XDECREF(list);
     Py_XDECREF(extended);

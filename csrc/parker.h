@@ -1,6 +1,6 @@
 /* A parker: where one thread sleeps until another wakes it, at most once.
  *
- * On Linux it is a futex word: nothing to allocate or destroy, and a wake-up that comes before the sleep
+ * On 64-bit Linux it is a futex word: nothing to allocate or destroy, and a wake-up that comes before the sleep
  * costs no system call to receive. Elsewhere it is one of Python's own locks, which knows each platform.
  * HR_PARKER_PYTHREAD picks the second one on Linux too, for testing it.
  *
@@ -13,7 +13,7 @@
 
 typedef enum { HR_WOKEN, HR_TIMED_OUT, HR_INTERRUPTED } hr_park_result;
 
-#if defined(__linux__) && !defined(HR_PARKER_PYTHREAD)
+#if defined(__linux__) && defined(__LP64__) && !defined(HR_PARKER_PYTHREAD)
 
 #include <errno.h>
 #include <linux/futex.h>

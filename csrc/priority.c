@@ -191,8 +191,15 @@ static PyObject *
 insert_or_open(hr_queue *queue, PyObject *item, PyObject *priority, hr_turn *turn)
 {
     PyObject *key = priority == NULL || priority == Py_None ? item : priority;
+    if (queue->kind != HR_PRIORITY) { /* class X(LifoQueue, PriorityQueue): the order is that of the first base */
+        if (key != item) {
+            PyErr_SetString(PyExc_TypeError, "this queue's order is not that of PriorityQueue: it takes no priority");
+            return NULL;
+        }
+        return hr_put_waiting(queue, item, turn);
+    }
     hr_outcome outcome = hr_priority_insert(queue, key, item, turn);
-    hr_turn_end(turn);
+    hr_turn_end(queue, turn);
     if (outcome == HR_READY) {
         Py_RETURN_NONE;
     }
@@ -245,7 +252,7 @@ hr_priority_put_nowait(hr_queue *queue, PyObject *const *arguments, Py_ssize_t c
     }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    hr_turn turn = {0, HR_NEVER, NULL};
+    hr_turn turn = {0, HR_NEVER, NULL, false};
     result = insert_or_open(queue, given[0], given[1], &turn);
     Py_END_CRITICAL_SECTION();
     return result;

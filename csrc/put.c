@@ -57,14 +57,22 @@ put_opened(hr_queue *queue, PyObject *item, hr_turn *turn)
     return result;
 }
 
-static PyObject *
-put_waiting(hr_queue *queue, PyObject *item, hr_turn *turn)
+/* Put one item, whatever the queue's kind. */
+static hr_outcome
+put_one(hr_queue *queue, PyObject *item, hr_turn *turn)
 {
-    hr_outcome outcome = hr_wait_for_room(queue, turn);
-    if (outcome == HR_READY && push(queue, item) < 0) {
-        outcome = HR_ERROR;
+    if (queue->kind == HR_PRIORITY) {
+        return hr_priority_insert(queue, item, item, turn);
     }
-    hr_turn_end(turn);
+    hr_outcome outcome = hr_wait_for_room(queue, turn);
+    return outcome == HR_READY && push(queue, item) < 0 ? HR_ERROR : outcome;
+}
+
+PyObject *
+hr_put_waiting(hr_queue *queue, PyObject *item, hr_turn *turn)
+{
+    hr_outcome outcome = put_one(queue, item, turn);
+    hr_turn_end(queue, turn);
     if (outcome == HR_OPENED) {
         return put_opened(queue, item, turn);
     }
@@ -76,7 +84,7 @@ put_waiting(hr_queue *queue, PyObject *item, hr_turn *turn)
 int
 hr_parse_put_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn)
 {
-    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL};
+    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL, false};
     if (turn->block <= 0 || queue->bound == HR_UNBOUNDED || queue->is_shutdown) {
         return turn->block < 0 ? -1 : 0;
     }
@@ -97,13 +105,17 @@ put_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
     if (hr_parse_put_turn(queue, given[1], given[2], &turn) < 0) {
         return NULL;
     }
-    return put_waiting(queue, given[0], &turn);
+    return hr_put_waiting(queue, given[0], &turn);
 }
 
 /* The fast path again, where the last block is full. */
 static HR_NOINLINE PyObject *
 put_into_new_block(hr_queue *queue, PyObject *item)
 {
+    if (queue->kind == HR_PRIORITY) { /* Queue.put(priority_queue, item): a heap has no blocks at all */
+        hr_turn turn = {1, HR_NEVER, NULL, false};
+        return hr_put_waiting(queue, item, &turn);
+    }
     return push(queue, item) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
@@ -146,24 +158,13 @@ hr_put_nowait(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyO
     }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    hr_turn turn = {0, HR_NEVER, NULL};
-    result = put_waiting(queue, item, &turn);
+    hr_turn turn = {0, HR_NEVER, NULL, false};
+    result = hr_put_waiting(queue, item, &turn);
     Py_END_CRITICAL_SECTION();
     return result;
 }
 
 /* -- put_many -------------------------------------------------------------------------------------- */
-
-/* Put one item of many, whatever the queue's kind. */
-static hr_outcome
-put_one(hr_queue *queue, PyObject *item, hr_turn *turn)
-{
-    if (queue->kind == HR_PRIORITY) {
-        return hr_priority_insert(queue, item, item, turn);
-    }
-    hr_outcome outcome = hr_wait_for_room(queue, turn);
-    return outcome == HR_READY && push(queue, item) < 0 ? HR_ERROR : outcome;
-}
 
 /* Put a run of items into room that is there, with one look at the waiters. Returns how many. */
 static Py_ssize_t
@@ -216,9 +217,13 @@ put_iterator(hr_queue *queue, PyObject *iterator, hr_turn *turn, Py_ssize_t *don
             return outcome;
         }
         Py_DECREF(item);
-        ++*done;
+        /* An iterator in C may never end and look for no signal. */
+        if (++*done % 1024 == 0 && PyErr_CheckSignals() < 0) {
+            break;
+        }
     }
-    return PyErr_Occurred() ? HR_ERROR : HR_READY;
+    turn->foreign_error = PyErr_Occurred() != NULL;
+    return turn->foreign_error ? HR_ERROR : HR_READY;
 }
 
 /* Let the Python code of a queue that was opened meanwhile put the rest. */
@@ -280,7 +285,7 @@ put_all(hr_queue *queue, PyObject *items, hr_turn *turn, Py_ssize_t *done, PyObj
         rest = PyObject_GetIter(items);
         outcome = rest == NULL ? HR_ERROR : put_iterator(queue, rest, turn, done, pending);
     }
-    hr_turn_end(turn);
+    hr_turn_end(queue, turn);
     if (outcome == HR_OPENED) {
         outcome = rest == NULL ? HR_ERROR : put_rest_opened(queue, rest, turn, done, pending);
     }
@@ -295,7 +300,7 @@ PyObject *
 hr_put_many(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *given[3];
-    hr_turn turn = {1, HR_NEVER, NULL};
+    hr_turn turn = {1, HR_NEVER, NULL, false};
     if (hr_unpack(&put_many_signature, arguments, count, keywords, given) < 0
         || hr_heed_class(queue) < 0
         || (turn.block = hr_parse_block(given[1])) < 0
@@ -318,7 +323,7 @@ hr_put_many(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
     outcome = put_all(queue, items, &turn, &done, &pending);
     Py_END_CRITICAL_SECTION();
     Py_DECREF(items);
-    if (outcome == HR_ERROR) {
+    if (outcome == HR_ERROR && !turn.foreign_error) {
         annotate(queue, done, pending);
     }
     Py_XDECREF(pending);

@@ -13,6 +13,20 @@ hr_reset_limit(hr_queue *queue)
     queue->heap.version++;
 }
 
+/* The order that a class has: that of the first of our classes among its bases. */
+hr_kind
+hr_kind_of(hr_state *state, PyTypeObject *type)
+{
+    PyObject *bases = type->tp_mro;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(bases); i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(bases, i);
+        if (base == state->lifo_type || base == state->priority_type) {
+            return base == state->lifo_type ? HR_LIFO : HR_PRIORITY;
+        }
+    }
+    return HR_FIFO;
+}
+
 /* -- life ------------------------------------------------------------------------------------------- */
 
 static PyObject *
@@ -29,10 +43,8 @@ queue_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     }
     hr_state *state = PyModule_GetState(module);
     queue->state = state;
-    queue->fork_generation = state->fork_generation;
-    queue->kind = PyType_IsSubtype(type, state->lifo_type)       ? HR_LIFO
-                  : PyType_IsSubtype(type, state->priority_type) ? HR_PRIORITY
-                                                                 : HR_FIFO;
+    queue->process = hr_process();
+    queue->kind = hr_kind_of(state, type);
     queue->maxsize = zero;
     queue->bound = queue->limit = HR_UNBOUNDED;
     return (PyObject *)queue;
@@ -58,6 +70,7 @@ start_anew(hr_queue *queue)
     queue->unfinished = 0;
     queue->is_shutdown = 0;
     hr_reset_limit(queue);
+    hr_wake_everybody(queue);
 }
 
 static int
@@ -74,13 +87,11 @@ queue_init(PyObject *self, PyObject *arguments, PyObject *keywords)
     if (queue->items.count > 0 || queue->unfinished > 0 || queue->is_shutdown) {
         start_anew(queue);
     }
-    if (maxsize != NULL) {
-        PyObject *old = queue->maxsize;
-        queue->maxsize = Py_NewRef(maxsize);
-        Py_DECREF(old);
+    maxsize = maxsize == NULL ? PyLong_FromLong(0) : Py_NewRef(maxsize);
+    if (maxsize == NULL) {
+        return -1;
     }
-    queue->bound = bound;
-    hr_reset_limit(queue);
+    hr_set_bound(queue, maxsize, bound);
     if (hr_look_at_class(queue) < 0) {
         return -1;
     }
@@ -101,6 +112,7 @@ queue_traverse(PyObject *self, visitproc visit, void *arg)
     void *both[2] = {(void *)visit, arg};
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(queue->dict);
+    Py_VISIT(queue->maxsize);
     Py_VISIT(queue->mutex);
     Py_VISIT(queue->not_empty);
     Py_VISIT(queue->not_full);
@@ -124,14 +136,21 @@ let_items_go(hr_queue *queue)
     hr_drop_detached(&items, &heap, items.count);
 }
 
-/* Break cycles. What is left is a working, empty queue: finalizers may still use it. */
+/* Break cycles. What is left of a closed queue is a working, empty one: finalizers may still use it. */
 static int
 queue_clear(PyObject *self)
 {
     hr_queue *queue = HR_QUEUE(self);
+    PyObject *maxsize = queue->maxsize;
+    queue->maxsize = PyLong_FromLong(0); /* a small one, which is there already */
+    Py_XDECREF(maxsize);
     let_items_go(queue);
     Py_CLEAR(queue->container);
     Py_CLEAR(queue->dict);
+    Py_CLEAR(queue->mutex);
+    Py_CLEAR(queue->not_empty);
+    Py_CLEAR(queue->not_full);
+    Py_CLEAR(queue->all_tasks_done);
     return 0;
 }
 
@@ -147,10 +166,6 @@ queue_dealloc(PyObject *self)
         PyObject_ClearWeakRefs(self);
     }
     queue_clear(self);
-    Py_CLEAR(queue->mutex);
-    Py_CLEAR(queue->not_empty);
-    Py_CLEAR(queue->not_full);
-    Py_CLEAR(queue->all_tasks_done);
     Py_CLEAR(queue->maxsize);
     type->tp_free(self);
     Py_DECREF(type);
@@ -166,7 +181,7 @@ queue_dealloc(PyObject *self)
 #define GENERIC_ALIAS \
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, PyDoc_STR("Queue[int], for annotations.")}
 #define NO_PICKLING \
-    {"__reduce_ex__", hr_refuse_pickling, METH_O, PyDoc_STR("Refuse: a queue lives in one process.")}
+    {"__reduce__", hr_refuse_pickling, METH_NOARGS, PyDoc_STR("Refuse: a queue lives in one process.")}
 #define MEMBERS(type) \
     static PyMemberDef type##_members[] = { \
         {"__dictoffset__", T_PYSSIZET, offsetof(hr_queue, dict), READONLY, NULL}, \

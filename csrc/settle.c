@@ -106,7 +106,7 @@ PyObject *
 hr_join(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *timeout;
-    hr_turn turn = {1, HR_NEVER, NULL};
+    hr_turn turn = {1, HR_NEVER, NULL, false};
     if (hr_unpack(&join_signature, arguments, count, keywords, &timeout) < 0
         || hr_parse_deadline(timeout, &turn.deadline_ns) < 0) {
         return NULL;
@@ -114,7 +114,7 @@ hr_join(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject 
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
     result = join(queue, timeout, &turn);
-    hr_turn_end(&turn);
+    hr_turn_end(queue, &turn);
     Py_END_CRITICAL_SECTION();
     return result;
 }

@@ -24,23 +24,28 @@ waiter_new(void)
     return waiter;
 }
 
-/* Give back what the waits of this call used. */
+/* The end of a call that may have slept: give back what its waits used. However it ended, by a time-out or an
+ * error too, it may have been on the errand: let the next go. */
 void
-hr_turn_end(hr_turn *turn)
+hr_turn_end(hr_queue *queue, hr_turn *turn)
 {
     if (turn->waiter != NULL) {
         hr_parker_destroy(&turn->waiter->parker);
         free(turn->waiter);
         turn->waiter = NULL;
+        hr_changed(queue, false);
     }
 }
 
-/* Forget the threads that a fork left behind. Where waiters are touched, so that nobody else pays. */
+/* Forget the threads that a fork left behind. Where waiters are touched, so that nobody else pays; and by the
+ * process's number, so that it holds in every at-fork handler. (It would stop being right where a grandchild
+ * gets the number of a grandparent that is gone, and nobody used the queue in between.) */
 void
 hr_check_fork(hr_queue *queue)
 {
-    if (queue->fork_generation != queue->state->fork_generation) {
-        queue->fork_generation = queue->state->fork_generation;
+    long process = hr_process();
+    if (queue->process != process) {
+        queue->process = process;
         hr_gate_forget(&queue->gate);
     }
 }
@@ -73,6 +78,7 @@ hr_wait(hr_queue *queue, hr_line *line, hr_turn *turn)
 {
     int again = prepare(turn);
     if (again < 0) {
+        hr_changed(queue, false);
         return -1;
     }
     hr_waiter *waiter = turn->waiter;
@@ -85,6 +91,10 @@ hr_wait(hr_queue *queue, hr_line *line, hr_turn *turn)
     PyEval_RestoreThread(thread);
 
     hr_gate_leave(&queue->gate, waiter);
+    if (result == HR_INTERRUPTED) {
+        /* A handler runs next, and may itself wait for what another waiter should do. */
+        hr_changed(queue, false);
+    }
     /* Before anything is taken: a handler that raises now costs no item. */
     if (PyErr_CheckSignals() < 0) {
         hr_changed(queue, false);

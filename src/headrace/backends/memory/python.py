@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from itertools import pairwise
 from operator import index
 from time import monotonic
 from types import GenericAlias
 
+from headrace.backends.memory.heap import Entry, Heap
 from headrace.backends.memory.waiting import Condition, Mutex
 from headrace.contract import Stats
 from headrace.errors import Empty, Full, NotSupported, ShutDown
@@ -151,7 +151,9 @@ class Queue:
         while 0 < self.maxsize <= self._qsize():
             if not block or (deadline is not None and deadline <= monotonic()):
                 raise Full
-            self.not_full.wait(remaining_until(deadline))
+            self.not_full.wait(
+                remaining_until(deadline), unless=lambda: self.is_shutdown or not 0 < self.maxsize <= self._qsize()
+            )
             if self.is_shutdown:
                 raise ShutDown
 
@@ -159,9 +161,15 @@ class Queue:
         # Here as everywhere, who waits is woken before the change that he waits for. He runs when the mutex is
         # free, behind it; and an interrupt between the two wakes one in vain in place of leaving one asleep.
         self.not_empty.notify()
-        self._put(item)
+        # Counted before it is in: a signal handler that clears the queue just behind its insertion counts it as done.
         self.unfinished_tasks += 1
         self._put_total += 1
+        try:
+            self._put(item)
+        except BaseException:
+            self.unfinished_tasks -= 1
+            self._put_total -= 1
+            raise
 
     def put_nowait(self, item: Any) -> None:
         """Put *item* if there is room now, else raise ``Full``. Never blocks."""
@@ -200,18 +208,19 @@ class Queue:
             error.put_count = count
             raise
 
-    def _put_chunk(
-        self, items: list[Any] | tuple[Any, ...], count: int, block: bool, deadline: float | None
-    ) -> int:
-        """Put of ``items[count:]`` what finds room, once there is any. Returns the new count. The mutex must be held."""
+    def _put_chunk(self, items: list[Any] | tuple[Any, ...], count: int, block: bool, deadline: float | None) -> int:
+        """Put of ``items[count:]`` what finds room, once there is any. Returns the new count; holds the mutex."""
         try:
             Queue._wait_for_room(self, block, remaining_until(deadline))
-            while count < len(items) and not 0 < self.maxsize <= self._qsize():
-                Queue._insert(self, items[count])
-                count += 1
+            return Queue._insert_while_there_is_room(self, items, count)
         except BaseException:
             self.not_full.notify()
             raise
+
+    def _insert_while_there_is_room(self, items: list[Any] | tuple[Any, ...], count: int) -> int:
+        while count < len(items) and not 0 < self.maxsize <= self._qsize():
+            Queue._insert(self, items[count])
+            count += 1
         return count
 
     def _put_iterable(self, items: Iterable[Any], block: bool, deadline: float | None) -> None:
@@ -265,7 +274,7 @@ class Queue:
         while not self._qsize():
             if not block or (deadline is not None and deadline <= monotonic()):
                 raise Empty
-            self.not_empty.wait(remaining_until(deadline))
+            self.not_empty.wait(remaining_until(deadline), unless=lambda: self.is_shutdown or self._qsize())
             if self.is_shutdown and not self._qsize():
                 raise ShutDown
 
@@ -295,14 +304,17 @@ class Queue:
         with self.mutex:
             try:
                 items.append(Queue._take_when_there(self, block, timeout))
-                while len(items) < max_items and self._qsize():
-                    items.append(Queue._take(self))
+                Queue._take_more(self, items, max_items)
             except BaseException as error:
                 self.not_empty.notify()
                 if not items or not isinstance(error, Exception):
                     raise
                 # A hook's error must not cost what is in hand; the next get meets it.
             return items
+
+    def _take_more(self, items: list[Any], max_items: int) -> None:
+        while len(items) < max_items and self._qsize():
+            items.append(Queue._take(self))
 
     def item(self, block: bool = True, timeout: float | None = None) -> Item:
         """A context manager: gets on entering, and settles on leaving whatever happens.
@@ -348,10 +360,17 @@ class Queue:
         """
         deadline = deadline_after(timeout)
         with self.mutex:
-            while self.unfinished_tasks:
-                if deadline is not None and deadline <= monotonic():
-                    raise TimeoutError(f"{self.unfinished_tasks} items were unfinished after {timeout} seconds")
-                self.all_tasks_done.wait(remaining_until(deadline))
+            Queue._wait_for_tasks(self, timeout, deadline)
+
+    def _wait_for_tasks(self, timeout: float | None, deadline: float | None) -> None:
+        # A function of its own, as every loop inside `with self.mutex` is: CPython 3.13 leaves the jump at the end of
+        # a loop out of the block that it stands in, and an interrupt that falls there would not release the mutex.
+        while self.unfinished_tasks:
+            if deadline is not None and deadline <= monotonic():
+                raise TimeoutError(
+                    f"join() waited {timeout} seconds, and {self.unfinished_tasks} put items are not settled yet"
+                )
+            self.all_tasks_done.wait(remaining_until(deadline), unless=lambda: not self.unfinished_tasks)
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -452,7 +471,13 @@ class Queue:
                 is_shutdown=self.is_shutdown,
             )
 
-    def __reduce_ex__(self, protocol: object) -> Any:
+    def __repr__(self) -> str:
+        end = ", shut down" if self.is_shutdown else ""
+        return (
+            f"<{type(self).__name__} at {id(self):#x}: {self.unfinished_tasks} unfinished, maxsize {self.maxsize}{end}>"
+        )
+
+    def __reduce__(self) -> Any:
         raise TypeError(NO_PICKLE.format(type(self).__name__))
 
     # -- hooks: override them for another order; they are called with the mutex held ---------------
@@ -506,33 +531,6 @@ class LifoQueue(Queue):
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
-class Entry:
-    """An item in a heap, ordered by its key and then by its turn.
-
-    It compares with bare items too, for heaps that hold both.
-    """
-
-    __slots__ = ("item", "key", "keyed", "turn")
-
-    def __init__(self, key: Any, turn: int, item: Any, keyed: bool) -> None:
-        self.key = key
-        self.turn = turn
-        self.item = item
-        # Whether the key was given with priority=; else it is the item itself.
-        self.keyed = keyed
-
-    def __lt__(self, other: Any) -> bool:
-        if not isinstance(other, Entry):
-            return bool(self.key < other)
-        # Of two entries the older goes first unless the younger's key is less: one comparison.
-        if self.turn < other.turn:
-            return not other.key < self.key
-        return bool(self.key < other.key)
-
-    def __gt__(self, other: Any) -> bool:
-        return bool(other < self.key)
-
-
 class PriorityQueue(Queue):
     """A queue whose ``get`` takes the lowest item, or the one put with the lowest ``priority``.
 
@@ -541,10 +539,8 @@ class PriorityQueue(Queue):
     no order among equals.
     """
 
-    # The heap of entries; None from the time on that `queue` holds the bare items.
-    _entries: list[Entry] | None
-    # While the heap is being changed, puts of the same thread (destructors, signals) wait here.
-    _late: deque[Entry]
+    # None from the time on that `queue` holds the bare items.
+    _entries: Heap | None
 
     def put(
         self,
@@ -573,16 +569,14 @@ class PriorityQueue(Queue):
 
     def _init(self, maxsize: int) -> None:
         self._turn = 0
-        self._changing = False
-        self._late = deque()
-        self._entries = []
+        self._entries = Heap()
 
     @property
     def queue(self) -> Any:
         """The heap of bare items, as the standard library has it. Equal items lose their order."""
         with self.mutex:
             if self._entries is not None:
-                self._bare = bare_heap(self._entries)
+                self._bare = self._entries.lay_bare()
                 self._entries = None
             return self._bare
 
@@ -594,10 +588,11 @@ class PriorityQueue(Queue):
 
     def _qsize(self) -> int:
         entries = self._entries
-        return len(self.queue) if entries is None else len(entries) + len(self._late)
+        return len(self.queue) if entries is None else len(entries.entries)
 
     def _put(self, item: Any) -> None:
-        if self._entries is None:
+        entries = self._entries
+        if entries is None:
             heap_put(self, item)
             return
         self._turn += 1
@@ -605,76 +600,18 @@ class PriorityQueue(Queue):
             item.turn = self._turn
         else:
             item = Entry(item, self._turn, item, keyed=False)
-        if self._changing:
-            self._late.append(item)
-        else:
-            self._change(insert, item)
+        entries.insert(item)
 
     def _get(self) -> Any:
-        if self._entries is None:
-            return heap_get(self)
-        if self._changing:
-            # A destructor or a signal handler struck inside this very heap: what is late is free.
-            if not self._late:
-                raise Empty
-            return self._late.popleft().item
-        return self._change(remove_first)
-
-    def _change(self, change: Callable[..., Any], *arguments: Any) -> Any:
-        """Run *change* on the heap, and then put what came in from inside of it."""
-        assert self._entries is not None
-        self._changing = True
-        try:
-            return change(self._entries, *arguments)
-        finally:
-            while self._late:
-                insert(self._entries, self._late.popleft())
-            self._changing = False
+        entries = self._entries
+        return heap_get(self) if entries is None else entries.remove_first().item
 
     def _peek(self) -> Any:
         check_peek(type(self), PriorityQueue._get, PriorityQueue._peek)
-        return heap_peek(self) if self._entries is None else self._entries[0].item
+        entries = self._entries
+        return heap_peek(self) if entries is None else entries.entries[0].item
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
-
-
-def insert(heap: list[Entry], entry: Entry) -> None:
-    """Add *entry*. All comparisons come before the first change, so one that raises changes nothing."""
-    path = [len(heap)]
-    while path[-1] > 0:
-        parent = (path[-1] - 1) >> 1
-        if not entry < heap[parent]:
-            break
-        path.append(parent)
-    heap.append(entry)
-    for below, above in pairwise(path):
-        heap[below] = heap[above]
-    heap[path[-1]] = entry
-
-
-def remove_first(heap: list[Entry]) -> Any:
-    """Take out the lowest entry's item. All comparisons come before the first change."""
-    size = len(heap) - 1
-    last = heap[size]
-    # The hole at the top sinks along the lesser children to the place where `last` fits.
-    path = [0]
-    while (child := 2 * path[-1] + 1) < size:
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
-        if last < heap[child]:
-            break
-        path.append(child)
-    first = heap[0]
-    for above, below in pairwise(path):
-        heap[above] = heap[below]
-    heap[path[-1]] = last
-    heap.pop()
-    return first.item
-
-
-def bare_heap(entries: list[Entry]) -> list[Any]:
-    """The bare items of *entries*, still a heap; those with a priority of their own stay entries."""
-    return [entry if entry.keyed else entry.item for entry in entries]
 
 
 def heap_put(queue: Any, item: Any) -> None:
@@ -699,13 +636,14 @@ class SimpleQueue:
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
-        self._not_empty = Condition(Mutex())
+        self._mutex = Mutex()
+        self._not_empty = Condition(self._mutex)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Put *item*. Never blocks; *block* and *timeout* are there for likeness with ``Queue.put``."""
-        with self._not_empty:
-            self._items.append(item)
+        with self._mutex:
             self._not_empty.notify()
+            self._items.append(item)
 
     def put_nowait(self, item: Any) -> None:
         """Put *item*. Never blocks."""
@@ -719,16 +657,21 @@ class SimpleQueue:
             ValueError: *timeout* is negative.
         """
         deadline = deadline_after(timeout) if block else None
-        with self._not_empty:
+        with self._mutex:
             try:
-                while not self._items:
-                    if not block or (deadline is not None and deadline <= monotonic()):
-                        raise Empty
-                    self._not_empty.wait(remaining_until(deadline))
-                return self._items.popleft()
+                return self._take_when_there(block, deadline)
             except BaseException:
                 self._not_empty.notify()
                 raise
+
+    def _take_when_there(self, block: bool, deadline: float | None) -> Any:
+        while True:
+            try:
+                return self._items.popleft()
+            except IndexError:
+                if not block or (deadline is not None and deadline <= monotonic()):
+                    raise Empty from None
+            self._not_empty.wait(remaining_until(deadline), unless=self._items.__len__)
 
     def get_nowait(self) -> Any:
         """Take the next item if one is there now, else raise ``Empty``. Never blocks."""
@@ -742,7 +685,7 @@ class SimpleQueue:
         """How many items wait now."""
         return len(self._items)
 
-    def __reduce_ex__(self, protocol: object) -> Any:
+    def __reduce__(self) -> Any:
         raise TypeError(NO_PICKLE.format(type(self).__name__))
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]

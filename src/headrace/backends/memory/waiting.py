@@ -6,6 +6,7 @@ They are ``threading.RLock`` and ``threading.Condition``, hardened where those c
   handler that strikes while the same thread is inside the queue goes through in place of deadlocking.
 * A waiter is taken off its condition's list before it is woken, so that a nested or interrupted
   ``notify`` cannot wake one twice; and a wake-up whose receiver was interrupted is passed on.
+* An interrupt at any point at which Python delivers signals leaves the mutex as it was and forgets no waiter.
 * A fork waits until nobody is inside a queue; in the child the mutex is free (unless the forking thread held it) and
   nobody waits.
 """
@@ -14,13 +15,17 @@ from __future__ import annotations
 
 import os
 import threading
-from _thread import RLock, allocate_lock, get_ident
+from _thread import LockType, RLock, allocate_lock, get_ident
+from itertools import islice, starmap
 from time import monotonic
 from weakref import WeakSet
+
+from headrace.backends.memory.undivided import exhaust
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable
     from threading import Lock
     from typing import Any
 
@@ -66,18 +71,23 @@ class Condition(threading.Condition):
         """How many threads are asleep here and not yet woken."""
         return len(self._waiters)
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None, unless: Callable[[], object] | None = None) -> bool:
         """Release the mutex, sleep until notified, hold the mutex again.
 
         Returns whether a notification came, within *timeout* seconds when that is given. If an
         exception (Ctrl-C) ends the wait, a notification that had come is given to another waiter.
+
+        With *unless* it does not sleep where that is true already. It is asked when this waiter can be notified: who
+        asks before he calls sleeps for ever when a signal handler of his own thread notifies in between.
         """
         if not self._is_owned():
             raise RuntimeError("cannot wait on an un-acquired lock")
         waiter = allocate_lock()
         waiter.acquire()
-        self._waiters.append(waiter)
         try:
+            self._waiters.append(waiter)
+            if unless is not None and unless():
+                return not self._withdraw(waiter)
             return self._sleep(waiter, timeout)
         except BaseException:
             if not self._withdraw(waiter):
@@ -85,24 +95,20 @@ class Condition(threading.Condition):
             raise
 
     def _sleep(self, waiter: Lock, timeout: float | None) -> bool:
-        saved = None
+        saved: list[Any] = []
         try:
-            saved = self._release_save()
+            # Undivided, so that no interrupt falls between releasing and noting what was released.
+            saved.extend(starmap(self._release_save, [()]))
             if timeout is None:
                 woken = waiter.acquire()
             else:
                 woken = waiter.acquire(True, timeout) if timeout > 0 else waiter.acquire(False)
         finally:
-            self._hold_again(saved)
+            # Not by a function of ours: an interrupt could fall on its first instruction.
+            if saved:
+                self._acquire_restore(saved[0])
         # Not woken, and no longer on the list: the notification came as the time ran out.
         return woken or not self._withdraw(waiter)
-
-    def _hold_again(self, saved: object) -> None:
-        if saved is not None:
-            self._acquire_restore(saved)
-        elif not self._is_owned():
-            # The interrupt fell between releasing and noting what was released.
-            self._lock.acquire()
 
     def _withdraw(self, waiter: Lock) -> bool:
         """Take *waiter* off the list; False when somebody has woken it already."""
@@ -116,11 +122,13 @@ class Condition(threading.Condition):
         """Wake up to *n* waiters, the longest asleep first. The mutex must be held."""
         if not self._is_owned():
             raise RuntimeError("cannot notify on un-acquired lock")
-        waiters = self._waiters
-        while n > 0 and waiters:
-            # Leaving the list first makes each waiter ours alone, whoever interrupts us here.
-            waiters.popleft().release()
-            n -= 1
+        if not self._waiters:
+            return
+        try:
+            # Each leaves the list and is woken, undivided, or an interrupt between the two would leave it asleep.
+            exhaust(map(_release, islice(iter(self._waiters.popleft, None), n)))
+        except IndexError:
+            return  # there were no more
 
     def forget_other_threads(self) -> None:
         """In a forked child: nobody waits, and nobody but this thread can hold the mutex."""
@@ -134,6 +142,7 @@ class Condition(threading.Condition):
 
 
 _conditions: WeakSet[Condition] = WeakSet()
+_release = LockType.release
 
 # A fork waits this many seconds, all in all, for those who are inside a queue. Who is inside for longer has his own
 # code running there, and may be waiting for the very thread that forks.
