@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from conftest import Child
 
 
-def rush(kind: str, maxsize: int, threads: int, items: int, seed: int) -> None:
-    """Producers and consumers with random calls and time-outs. A lost wake-up hangs it; the child's limit shows where."""
+def rush(kind: str, maxsize: int, threads: int, items: int, seed: int) -> None:  # noqa: C901 - a whole program
+    """Producers and consumers with random calls and time-outs. A lost wake-up hangs it."""
     import random
     import sys
     import threading

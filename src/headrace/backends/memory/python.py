@@ -257,13 +257,13 @@ class Queue:
     def _take_when_there(self, block: bool, timeout: float | None) -> Any:
         """The next item, waited for. The mutex must be held."""
         while True:
-            Queue._wait_for_item(self, block, timeout)
             taken = self._get_total + self._dropped_total
+            Queue._wait_for_item(self, block, timeout)
             try:
                 return Queue._take(self)
             except LookupError:
                 # The hook's own error, unless a signal handler or a destructor struck just here and took the item.
-                if taken == self._get_total + self._dropped_total:
+                if self._qsize() or taken == self._get_total + self._dropped_total:
                     raise
 
     def _wait_for_item(self, block: bool, timeout: float | None) -> None:
@@ -345,10 +345,11 @@ class Queue:
         if index(count) < 1:
             raise ValueError(f"'count' must be at least 1, not {count!r}")
         with self.mutex:
+            if self.unfinished_tasks <= count:
+                self.all_tasks_done.notify_all()
+            # From here on nothing is called that a signal handler could strike: the count is what it is compared as.
             if self.unfinished_tasks < count:
                 raise ValueError("task_done() called too many times")
-            if self.unfinished_tasks == count:
-                self.all_tasks_done.notify_all()
             self.unfinished_tasks -= count
 
     def join(self, timeout: float | None = None) -> None:
@@ -402,13 +403,12 @@ class Queue:
         """Move all waiting items to *dropped* and lower the counts. The mutex must be held."""
         self.all_tasks_done.notify_all()
         while self._qsize():
-            taken = self._get_total + self._dropped_total
             try:
                 dropped.append(self._get())
             except LookupError:
-                if taken == self._get_total + self._dropped_total:
+                if self._qsize():
                     raise
-                continue  # a signal handler or a destructor was faster
+                break  # a signal handler or a destructor took the last one just here
             self._dropped_total += 1
             if self.unfinished_tasks > 0:
                 self.unfinished_tasks -= 1
