@@ -151,3 +151,20 @@ def test_more_threads_than_there_can_be_are_refused() -> None:
 
     error = refusal("run", "-j", "1000", "--call", "builtins:str", preexec_fn=little_memory)
     assert "headrace: cannot start so many consumers: can't start new thread (lower -j)\n" in error
+
+
+@pytest.mark.parametrize(
+    "line", ["cat '{}'", 'cat "{}"', 'echo "a {} b"', "echo 'it is' '{}'", """echo "$(cat '{}')\""""]
+)
+def test_a_placeholder_within_quotes_is_refused(line: str) -> None:
+    error = refusal("run", "--shell", line)
+    assert "write {} without quotes around it" in error
+
+
+@pytest.mark.parametrize(
+    "line", ['echo "$(echo {})"', 'echo "it\'s" {}', "echo \\' {}", "echo 'a'{}'b'", "echo $(echo {}) {}"]
+)
+def test_a_placeholder_beside_quotes_is_filled_in(line: str) -> None:
+    from headrace.cli.placeholder import is_within_quotes
+
+    assert not is_within_quotes(line.encode())

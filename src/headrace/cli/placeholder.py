@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from headrace.cli.refusal import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,12 +42,21 @@ class CommandTemplate:
 
 
 class ShellTemplate:
-    """Words that are joined by spaces into one line for ``/bin/sh``, in which ``{}`` is the item, quoted."""
+    """Words that are joined by spaces into one line for ``/bin/sh``, in which ``{}`` is the item, quoted.
+
+    Raises:
+        Refused: a ``{}`` stands within quotes, which would undo ours: the shell would then run what an item says.
+    """
 
     def __init__(self, words: Sequence[bytes]) -> None:
         line = b" ".join(words)
         if PLACEHOLDER not in line:
             line += b" " + PLACEHOLDER
+        if is_within_quotes(line):
+            raise Refused(
+                f"{os.fsdecode(line)!r}: a {{}} stands within quotes, but the item comes quoted already: "
+                "write {} without quotes around it"
+            )
         self._pieces = line.split(PLACEHOLDER)
 
     def fill(self, item: bytes) -> list[bytes]:
@@ -54,3 +65,30 @@ class ShellTemplate:
 
         quoted = os.fsencode(quote(os.fsdecode(item)))
         return [SHELL, b"-c", quoted.join(self._pieces)]
+
+
+def is_within_quotes(line: bytes) -> bool:
+    """Whether a placeholder of a shell's line stands in single or double quotes, ``$(…)`` beginning anew."""
+    contexts = [b""]  # the quote that is open, innermost last; b"" for none
+    place = 0
+    while place < len(line):
+        quote, character = contexts[-1], line[place : place + 1]
+        if quote and line.startswith(PLACEHOLDER, place):
+            return True
+        if quote == b"'":
+            if character == b"'":
+                contexts.pop()
+        elif character == b"\\":
+            place += 1
+        elif line.startswith(b"$(", place):
+            contexts.append(b"")
+            place += 1
+        elif character == b'"' or (character == b"'" and not quote):
+            if character == quote:
+                contexts.pop()
+            else:
+                contexts.append(character)
+        elif character == b")" and not quote and len(contexts) > 1:
+            contexts.pop()
+        place += 1
+    return False
