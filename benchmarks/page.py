@@ -49,10 +49,10 @@ CAVEATS = """\
   build.
 - **A virtual machine** shares its cores with strangers. Ratios bear that better than rates do.
 - **The bounded queues and ping-pong measure the switch.** headrace makes two thread switches for 100 items, the least
-  that a bound of 100 allows, and one each way in a ping-pong. With an idle virtual core that must be woken, a switch takes
-  10 to 20 µs, whoever asks for it, and that is most of these rows. Bound to one core (`taskset -c 0 make bench`),
-  where it takes 2 µs, the same machine gave 12 and 12 to 14 times `queue.Queue` for the bounded rows, and 1.8 to 1.9 times
-  for ping-pong.
+  that a bound of 100 allows, and one each way in a ping-pong. With an idle virtual core that must be woken, a switch
+  takes 10 to 20 µs, whoever asks for it, and that is most of these rows. Bound to one core (`taskset -c 0 make bench`),
+  where it takes 2 µs, the same machine gave 12 and 12 to 14 times `queue.Queue` for the bounded rows, and 1.8 to 1.9
+  times for ping-pong.
 - **Throughput is neither latency nor fairness.** A queue that lets one thread run on for long looks good here. Only
   ping-pong waits for each item.
 - **Peers do other things too**: janus, culsans and aiologic serve asyncio as well as threads, and only their side for
