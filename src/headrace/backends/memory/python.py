@@ -604,14 +604,19 @@ class PriorityQueue(Queue):
 
     def _get(self) -> Any:
         entries = self._entries
-        return heap_get(self) if entries is None else entries.remove_first().item
+        return heap_get(self) if entries is None else bare(entries.remove_first())
 
     def _peek(self) -> Any:
         check_peek(type(self), PriorityQueue._get, PriorityQueue._peek)
         entries = self._entries
-        return heap_peek(self) if entries is None else entries.entries[0].item
+        return heap_peek(self) if entries is None else bare(entries.entries[0])
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
+
+
+def bare(entry: Any) -> Any:
+    """The item of *entry*, which is the item itself in a heap that was laid bare: a moment ago, by a signal handler."""
+    return entry.item if isinstance(entry, Entry) else entry
 
 
 def heap_put(queue: Any, item: Any) -> None:
@@ -621,14 +626,12 @@ def heap_put(queue: Any, item: Any) -> None:
 
 def heap_get(queue: Any) -> Any:
     """``_get`` on the bare heap, as in the standard library."""
-    item = heappop(queue.queue)
-    return item.item if isinstance(item, Entry) else item
+    return bare(heappop(queue.queue))
 
 
 def heap_peek(queue: Any) -> Any:
     """``_peek`` on the bare heap."""
-    item = queue.queue[0]
-    return item.item if isinstance(item, Entry) else item
+    return bare(queue.queue[0])
 
 
 class SimpleQueue:
