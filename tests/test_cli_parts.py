@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.cli.describe import describe_error, describe_exit, describe_item, encode
+from headrace.cli.item import Item
 from headrace.cli.nearest import did_you_mean
 from headrace.cli.placeholder import CommandTemplate, ShellTemplate
 from headrace.cli.reader import InputError, Reader
@@ -102,14 +103,14 @@ def test_a_command_is_filled_in_as_by_replacing(words: list[bytes], item: bytes)
     expected = [word.replace(b"{}", item) for word in words]
     if not any(b"{}" in word for word in words):
         expected.append(item)
-    assert CommandTemplate(words).fill(item) == expected
+    assert CommandTemplate(words).fill(Item(item, 1)) == expected
 
 
 @pytest.mark.parametrize(
     "item", [b"", b"a", b"a b", b"'", b'"$HOME" `id` \\ ; | & * ~ # !', b"\n", b"\xff\xfe", "ü".encode(), b"-n"]
 )
 def test_the_shell_reads_the_item_as_one_word(item: bytes) -> None:
-    words = ShellTemplate([b"printf", b"'<%s>'", b"{}"]).fill(item)
+    words = ShellTemplate([b"printf", b"'<%s>'", b"{}"]).fill(Item(item, 1))
     assert subprocess.run(words, capture_output=True, check=True).stdout == b"<" + item + b">"
 
 

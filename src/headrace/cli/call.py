@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     from headrace.cli.crew import Handler
+    from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.spawn import Children
 
@@ -113,7 +114,7 @@ class CallRunner:
         self._output = output
         self._written: list[bytes] | None = None
 
-    def handle(self, item: bytes) -> bool:
+    def handle(self, item: Item) -> bool:
         """Call the function with *item*; True unless it raised, which is reported here.
 
         Raises:
@@ -124,7 +125,7 @@ class CallRunner:
             written = self._written = self._item_bytes.begin()
         failure = None
         try:
-            result = self._function(item.decode(ENCODING, "surrogateescape"))
+            result = self._function(item.line.decode(ENCODING, "surrogateescape"))
             line = b"" if result is None else _as_line(result)
         except (Exception, SystemExit) as error:
             line = b""
@@ -137,7 +138,7 @@ class CallRunner:
         if failure is None:
             return True
         with self._output.turn():
-            self._output.note(f"item {describe_item(item)} failed: {failure}")
+            self._output.note(f"item {describe_item(item.line)} failed: {failure}")
         return False
 
     def finish(self) -> None:

@@ -13,6 +13,7 @@ from headrace.cli.spawn import RunEnded, outlived
 
 if TYPE_CHECKING:
     from headrace.cli.crew import Handler
+    from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.placeholder import Template
     from headrace.cli.spawn import Children
@@ -62,7 +63,7 @@ class CommandRunner:
         self._output = output
         self._capture = Capture()
 
-    def handle(self, item: bytes) -> bool:
+    def handle(self, item: Item) -> bool:
         """Run the command for *item* to its end; True if it succeeded. Failures are reported here.
 
         Raises:
@@ -86,7 +87,7 @@ class CommandRunner:
             self._capture.abandon()
         return failure is None
 
-    def _write(self, item: bytes, failure: str | None) -> None:
+    def _write(self, item: Item, failure: str | None) -> None:
         """Write what the command printed and how it failed, without anything else in between."""
         empty = self._capture.is_empty()
         if empty and failure is None:
@@ -94,7 +95,7 @@ class CommandRunner:
         with self._output.turn():
             self._capture.copy_to(self._output)
             if failure is not None:
-                self._output.note(f"item {describe_item(item)} failed: {failure}")
+                self._output.note(f"item {describe_item(item.line)} failed: {failure}")
         if not empty:
             self._capture.clear()
 

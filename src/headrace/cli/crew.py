@@ -21,16 +21,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Protocol
 
+    from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.progress import Progress
-    from headrace.cli.reader import Reader
     from headrace.cli.signals import Events
     from headrace.cli.spawn import Children
+
+    class Source(Protocol):
+        """Where the items come from."""
+
+        def blocks(self) -> Iterator[list[Item]]:
+            """The items, as many at a time as came at once; never an empty list. Raises ``InputError``."""
+            ...
+
+        def stop(self) -> None:
+            """End the iteration, at once. May be called from any thread, and again."""
+            ...
+
+        def size_bytes(self) -> int | None:
+            """How many bytes there are to read; None where that cannot be known."""
+            ...
 
     class Handler(Protocol):
         """What a consumer does with an item."""
 
-        def handle(self, item: bytes) -> bool:
+        def handle(self, item: Item) -> bool:
             """Do it; False when the item failed, which was reported. Raises ``RunEnded``, ``OutputLost``."""
             ...
 
@@ -49,13 +64,13 @@ MOST_WAITING_BYTES = 8 << 20
 LAST_INSTRUCTIONS_SECONDS = 0.1
 
 
-class Feeder(Producer[bytes]):
+class Feeder(Producer["Item"]):
     """Puts the items of the input into the queue."""
 
-    def __init__(self, queue: Queue[bytes], reader: Reader, events: Events) -> None:
+    def __init__(self, queue: Queue[Item], source: Source, events: Events) -> None:
         super().__init__(queue, name="Reader")
         self._items = queue
-        self._reader = reader
+        self._input = source
         self._events = events
 
     def run(self) -> None:
@@ -65,22 +80,22 @@ class Feeder(Producer[bytes]):
         finally:
             self._events.post(ENDED)
 
-    def produce(self) -> Iterator[bytes]:
+    def produce(self) -> Iterator[Item]:
         """Yield the items, and keep what waits in the queue bounded in bytes too."""
-        for items in self._reader.blocks():
-            longest = max(map(len, items)) or 1
+        for items in self._input.blocks():
+            longest = max([len(item.line) for item in items]) or 1
             self._items.maxsize = max(1, min(MOST_WAITING_ITEMS, MOST_WAITING_BYTES // longest))
             yield from items
 
 
-class Worker(Consumer[bytes]):
+class Worker(Consumer["Item"]):
     """Handles items, and counts them.
 
     Attributes:
         done, failed, handled_bytes: written by this thread alone, read by any at any time.
     """
 
-    def __init__(self, queue: Queue[bytes], handler: Handler, events: Events) -> None:
+    def __init__(self, queue: Queue[Item], handler: Handler, events: Events) -> None:
         super().__init__(queue)
         self._handle_item = handler.handle
         self._finish = handler.finish
@@ -97,7 +112,7 @@ class Worker(Consumer[bytes]):
         finally:
             self._events.post(ENDED)
 
-    def consume(self, item: bytes) -> None:
+    def consume(self, item: Item) -> None:
         """Handle *item*, unless the run is being ended."""
         try:
             succeeded = self._handle_item(item)
@@ -107,7 +122,7 @@ class Worker(Consumer[bytes]):
             self.done += 1
         else:
             self.failed += 1
-        self.handled_bytes += len(item) + 1  # and its separator
+        self.handled_bytes += len(item.line) + 1  # and its separator
 
 
 class Tally:
@@ -155,18 +170,18 @@ class Crew:
     """
 
     def __init__(
-        self, reader: Reader, handlers: list[Handler], children: Children, events: Events, output: Output
+        self, source: Source, handlers: list[Handler], children: Children, events: Events, output: Output
     ) -> None:
-        self._reader = reader
+        self._source = source
         self._children = children
         self._events = events
         self._output = output
-        self._queue: Queue[bytes] = Queue(MOST_WAITING_ITEMS)
+        self._queue: Queue[Item] = Queue(MOST_WAITING_ITEMS)
         self._workers = [Worker(self._queue, handler, events) for handler in handlers]
         # The reader last: there is someone to take what it puts.
-        self._threads: list[threading.Thread] = [*self._workers, Feeder(self._queue, reader, events)]
+        self._threads: list[threading.Thread] = [*self._workers, Feeder(self._queue, source, events)]
         self._ending: Ending | None = None
-        self.tally = Tally(self._workers, reader.size_bytes())
+        self.tally = Tally(self._workers, source.size_bytes())
 
     def run(self, progress: Progress) -> int:
         """Handle all items and return the exit status.
@@ -238,7 +253,7 @@ class Crew:
     def _end(self, signal_number: int, exit_status: int) -> None:
         """Take no more items and end what runs."""
         self._queue.shutdown(immediate=True)
-        self._reader.stop()
+        self._source.stop()
         self._ending = Ending(self._children, signal_number, exit_status)
 
     def _status_of_lost_output(self) -> int:

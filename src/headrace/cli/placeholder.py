@@ -10,6 +10,8 @@ from headrace.cli.refusal import Refused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headrace.cli.item import Item
+
 __all__ = ["CommandTemplate", "ShellTemplate", "Template"]
 
 PLACEHOLDER = b"{}"
@@ -19,7 +21,7 @@ SHELL = b"/bin/sh"
 class Template(Protocol):
     """Makes the words of a command out of an item."""
 
-    def fill(self, item: bytes) -> list[bytes]:
+    def fill(self, item: Item) -> list[bytes]:
         """The command for *item*, name first. Thread-safe."""
         ...
 
@@ -36,9 +38,10 @@ class CommandTemplate:
         # What stands between the placeholders of a word; the item, as the glue, joins it again.
         self._words = [word.split(PLACEHOLDER) for word in words]
 
-    def fill(self, item: bytes) -> list[bytes]:
+    def fill(self, item: Item) -> list[bytes]:
         """The command for *item*, name first. Thread-safe."""
-        return [item.join(pieces) for pieces in self._words]
+        line = item.line
+        return [line.join(pieces) for pieces in self._words]
 
 
 class ShellTemplate:
@@ -59,11 +62,11 @@ class ShellTemplate:
             )
         self._pieces = line.split(PLACEHOLDER)
 
-    def fill(self, item: bytes) -> list[bytes]:
+    def fill(self, item: Item) -> list[bytes]:
         """The shell and its arguments for *item*. Thread-safe."""
         from shlex import quote
 
-        quoted = os.fsencode(quote(os.fsdecode(item)))
+        quoted = os.fsencode(quote(os.fsdecode(item.line)))
         return [SHELL, b"-c", quoted.join(self._pieces)]
 
 

@@ -160,6 +160,7 @@ def _open_input(path: str) -> int:
 def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: bool | None) -> int:
     """Do the step with each item, and return the exit status."""
     from headrace.cli.crew import Crew
+    from headrace.cli.item import LineSource
     from headrace.cli.output import Output
     from headrace.cli.reader import InputError, Reader
     from headrace.cli.signals import OUTPUT_LOST, Events
@@ -170,7 +171,7 @@ def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: 
         children = Children()
         reader = Reader(fd, separator)
         handlers = step.begin(consumers, children, output)
-        crew = Crew(reader, handlers, children, events, output)
+        crew = Crew(LineSource(reader), handlers, children, events, output)
         progress = _progress(wants_progress, crew.tally, output, fd)
         try:
             exit_status = crew.run(progress)
