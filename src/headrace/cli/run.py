@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from headrace.cli import status
+from headrace.cli.option_groups import GroupedCommand, option
+from headrace.cli.policies import Policies, policy_options
 from headrace.cli.refusal import Refused
 
 if TYPE_CHECKING:
@@ -64,23 +66,35 @@ Exit status:
 
 
 @click.command(
+    cls=GroupedCommand,
     name="run",
     epilog=EPILOG,
     # What follows COMMAND is the command's, options too.
     context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
 )
-@click.option(
+@option(
+    "What is done",
     "-j",
     "--consumers",
     type=click.IntRange(min=1),
     metavar="N",
     help="How many run at the same time. [default: as many as there are CPUs]",
 )
-@click.option("--input", "input_path", default="-", metavar="FILE", help="Read the items from FILE. [default: stdin]")
-@click.option("-0", "--null", is_flag=True, help="Items end with a NUL byte, not with a line break.")
-@click.option("--call", "function_name", metavar="MODULE:FUNCTION", help="Call a Python function with each item.")
-@click.option("--shell", is_flag=True, help="COMMAND is a line for /bin/sh. The item is quoted for it.")
-@click.option(
+@option(
+    "Items", "--input", "input_path", default="-", metavar="FILE", help="Read the items from FILE. [default: stdin]"
+)
+@option("Items", "-0", "--null", is_flag=True, help="Items end with a NUL byte, not with a line break.")
+@option(
+    "What is done",
+    "--call",
+    "function_name",
+    metavar="MODULE:FUNCTION",
+    help="Call a Python function with each item.",
+)
+@option("What is done", "--shell", is_flag=True, help="COMMAND is a line for /bin/sh. The item is quoted for it.")
+@policy_options
+@option(
+    "Output",
     "--progress/--no-progress",
     default=None,
     help="Show how far it is. [default: if standard error is a terminal]",
@@ -94,6 +108,7 @@ def command(
     shell: bool,
     progress: bool | None,
     words: tuple[str, ...],
+    **more: Any,
 ) -> int:
     """Run COMMAND for each line of the input, several at the same time.
 
@@ -106,9 +121,12 @@ def command(
     """
     if os.name != "posix":
         raise Refused("headrace run needs a POSIX system, for its process groups and signals; demo and bench work here")
+    policies = Policies(**{name: more.pop(name) for name in Policies._fields})
+    if policies != Policies():
+        raise Refused("--retries, --backoff, --timeout, --halt, --dead, --rate and what follows are not there yet")
     step = _call_step(function_name, words, shell) if function_name else _command_step(words, shell)
     fd = _open_input(input_path)
-    return _run(step, fd, b"\0" if null else b"\n", consumers or _cpus(), progress)
+    return _run(step, fd, b"\0" if null else b"\n", consumers or _cpus(), progress, policies)
 
 
 def _cpus() -> int:
@@ -157,7 +175,7 @@ def _open_input(path: str) -> int:
     return fd
 
 
-def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: bool | None) -> int:
+def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: bool | None, policies: Policies) -> int:
     """Do the step with each item, and return the exit status."""
     from headrace.cli.crew import Crew
     from headrace.cli.item import LineSource
