@@ -74,7 +74,9 @@ def test_a_command_together_with_a_function_is_refused() -> None:
         (":loads", "write it as module:function"),
         ("sys:maxsize", "that is int, not a function"),
         ("json:decoder.JSONDecodr", "'json.decoder' has no 'JSONDecodr'. Did you mean 'JSONDecoder'"),
-        ("asyncio:sleep", "coroutine functions cannot be called yet"),
+        ("os:walk", "that is a generator function, and calling one runs nothing of it"),
+        ("shutil:copyfile", "takes (src, dst, *, follow_symlinks=True): missing a required argument: 'dst'"),
+        ("os:getcwd", "it is called with one argument, the item, and takes (): too many positional arguments"),
     ],
 )
 def test_an_unknown_function_is_refused_with_the_nearest_name(name: str, expected: str) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,12 +14,16 @@ from headrace.cli import INTERRUPTED, status
 from headrace.cli.nearest import did_you_mean
 from headrace.cli.refusal import Refused
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 __all__ = ["headrace", "run_command_line"]
 
 SUMMARIES = {
     "demo": "A producer, three consumers, ten items: and it ends.",
     "run": "Run a command, or call a function, for each line of the input.",
     "bench": "Compare this machine's queues: headrace and the standard library.",
+    "completion": "Print what makes bash, zsh or fish complete headrace's words.",
 }
 
 
@@ -45,6 +50,15 @@ class LazyGroup(click.Group):
         if name not in SUMMARIES and not name.startswith("-"):
             ctx.fail(f"there is no command {name!r}.{did_you_mean(name, SUMMARIES)}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        # The inherited one would import every command for its summary.
+        names = [
+            CompletionItem(name, help=summary) for name, summary in SUMMARIES.items() if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -81,7 +95,11 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     help="Print the version, the implementation of the queue (c or python) and the Python, and exit.",
 )
 def headrace() -> None:
-    """The queue between producers and consumers."""
+    """The queue between producers and consumers.
+
+    `headrace COMMAND --help` has the options and examples. `headrace completion bash` prints what makes bash complete
+    them; zsh and fish are known too.
+    """
 
 
 def run_command_line(arguments: list[str]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.nearest import did_you_mean
@@ -15,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType, TracebackType
 
-__all__ = ["find_function"]
+__all__ = ["find_function", "is_coroutine_function"]
 
 
-def find_function(name: str) -> Callable[[str], Any]:
+def find_function(name: str) -> Callable[[Any], Any]:
     """The function that *name*, ``module:function``, stands for. Imports the module.
 
     The current directory is importable, as with ``python -m``; ``module`` and ``function`` may have dots.
 
     Raises:
-        Refused: there is no such module or function, it cannot be called, or the import raised (the message
-            is then that error, with its traceback).
+        Refused: there is no such module or function, it cannot be called with an item, or the import raised
+            (the message is then that error, with its traceback).
     """
     module_name, colon, attributes = name.partition(":")
     if not (module_name and colon and attributes):
@@ -38,12 +37,49 @@ def find_function(name: str) -> Callable[[str], Any]:
         where = f"{where}.{attribute}"
     if not callable(found):
         raise Refused(f"--call {name!r}: that is {type(found).__name__}, not a function")
-    if iscoroutinefunction(found):
-        raise Refused(
-            f"--call {name!r}: coroutine functions cannot be called yet; wrap it: asyncio.run({found.__name__}(item))"
-        )
-    function: Callable[[str], Any] = found
+    _check_kind(found, name)
+    _check_signature(found, name)
+    function: Callable[[Any], Any] = found
     return function
+
+
+def is_coroutine_function(function: Callable[[Any], Any]) -> bool:
+    """Whether calling it only makes a coroutine, which somebody has to run."""
+    from inspect import iscoroutinefunction
+
+    return any(map(iscoroutinefunction, _forms(function)))
+
+
+def _check_kind(function: Callable[[Any], Any], name: str) -> None:
+    from inspect import isasyncgenfunction, isgeneratorfunction
+
+    for form in _forms(function):
+        if isgeneratorfunction(form) or isasyncgenfunction(form):
+            raise Refused(
+                f"--call {name!r}: that is a generator function, and calling one runs nothing of it: "
+                "let it return what it yields, '\\n'.join(…) for lines"
+            )
+
+
+def _forms(function: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """What says of which kind a function is: itself, and of an object that can be called its method."""
+    return (function,) if isinstance(function, type) else (function, type(function).__call__)
+
+
+def _check_signature(function: Callable[[Any], Any], name: str) -> None:
+    """Refuse what no item can be given to."""
+    from inspect import signature
+
+    try:
+        takes = signature(function)
+    except (ValueError, TypeError):
+        return  # a built-in one, that does not tell
+    try:
+        takes.bind(None)
+    except TypeError as error:
+        raise Refused(
+            f"--call {name!r}: it is called with one argument, the item, and takes {takes}: {error}"
+        ) from error
 
 
 def _make_current_directory_importable() -> None:
@@ -57,14 +93,14 @@ def _import(name: str) -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not _is_within(name, error.name):
-            raise _refused_import(name, error) from error
+            raise _refused_import(f"module {name!r}", error) from error
         package = error.name.rpartition(".")[0]
         near = did_you_mean(error.name, _module_names(package))
         raise Refused(f"there is no module {error.name!r}.{near}") from error
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # SystemExit too: a script without `if __name__ == "__main__"` raises it
-        raise _refused_import(name, error) from error
+        raise _refused_import(f"module {name!r}", error) from error
 
 
 def _is_within(name: str, package: str) -> bool:
@@ -75,16 +111,20 @@ def _is_within(name: str, package: str) -> bool:
 def _attribute(owner: object, name: str, where: str) -> Any:
     try:
         return getattr(owner, name)
-    except AttributeError:
+    except AttributeError as error:
+        if error.obj is not owner and error.obj is not None:
+            raise _refused_import(f"what {where!r} needs", error) from error
         known = [each for each in dir(owner) if callable(getattr(owner, each, None))]
         raise Refused(f"{where!r} has no {name!r}.{did_you_mean(name, known)}") from None
+    except Exception as error:  # a module may import its parts only when they are asked for
+        raise _refused_import(repr(f"{where}.{name}"), error) from error
 
 
-def _refused_import(name: str, error: BaseException) -> Refused:
+def _refused_import(what: str, error: BaseException) -> Refused:
     import traceback
 
     story = traceback.TracebackException(type(error), error, _users_part(error.__traceback__))
-    return Refused(f"module {name!r} cannot be imported:\n{''.join(story.format()).rstrip()}")
+    return Refused(f"{what} cannot be imported:\n{''.join(story.format()).rstrip()}")
 
 
 def _users_part(frames: TracebackType | None) -> TracebackType | None:
