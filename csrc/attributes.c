@@ -196,6 +196,50 @@ get_entries(PyObject *self, void *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+get_book(PyObject *self, void *unused)
+{
+    (void)unused;
+    PyObject *book;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    book = HR_QUEUE(self)->book;
+    book = Py_NewRef(book == NULL ? Py_None : book);
+    Py_END_CRITICAL_SECTION();
+    return book;
+}
+
+static int
+set_book(PyObject *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    PyObject *old;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    old = HR_QUEUE(self)->book;
+    HR_QUEUE(self)->book = Py_XNewRef(value);
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(old);
+    return 0;
+}
+
+static PyObject *
+get_delayed(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSsize_t(HR_QUEUE(self)->delayed);
+}
+
+static int
+set_delayed(PyObject *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    Py_ssize_t number = value == NULL ? 0 : PyLong_AsSsize_t(value);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    HR_QUEUE(self)->delayed = number;
+    return 0;
+}
+
 #define PART(name, text) {#name, get_part, set_part, text, (void *)offsetof(hr_queue, name)}
 #define COUNTER(name, field) {name, get_counter, set_counter, NULL, (void *)offsetof(hr_queue, field)}
 
@@ -210,6 +254,10 @@ PyGetSetDef hr_attributes[] = {
     {"unfinished_tasks", get_unfinished, set_unfinished, "Items put and not yet settled.", NULL},
     {"is_shutdown", get_is_shutdown, set_is_shutdown, "Whether shutdown() was called.", NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {"dead", hr_dead, NULL, "The items that failed for good: see headrace.DeadLetters.", NULL},
+    {"_book", get_book, set_book, NULL, NULL},
+    {"_delayed", get_delayed, set_delayed, NULL, NULL},
+    COUNTER("_returned_total", returned_total),
     COUNTER("_put_total", put_total_opened),
     COUNTER("_get_total", get_total),
     COUNTER("_dropped_total", dropped_total),

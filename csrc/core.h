@@ -39,6 +39,8 @@ typedef struct {
     PyObject *full_error;
     PyObject *shutdown_error;
     PyObject *not_supported_error;
+    PyObject *stopped_error;
+    PyTypeObject *envelope_type;
     /* Our own methods of the names in hooks.c, those of PriorityQueue in the second row. */
     PyObject *own_methods[2][HR_OVERRIDABLE];
 } hr_state;
@@ -68,13 +70,17 @@ typedef struct {
     unsigned class_version; /* of the class whose overrides are known: see hr_class_changed */
     unsigned overrides;
     char is_shutdown;
+    char enveloped;      /* some waiting items may be envelopes: see returned.c */
     char opened;         /* Python code runs this queue now (opened.c); items is empty for good */
     Py_ssize_t bound;    /* maxsize as a limit: HR_UNBOUNDED when there is none */
     unsigned long long dropped_total;
+    unsigned long long returned_total; /* of those that get_total counts, how many came back */
+    Py_ssize_t delayed;  /* unfinished items that a timer will give back: get waits for them after a shutdown */
     unsigned long long put_total_opened; /* only once opened; else it follows from the others */
     long process; /* the one whose threads are in the gate: see hr_check_fork */
     hr_state *state;     /* constant */
     PyObject *maxsize;   /* as it was given */
+    PyObject *book;      /* of delayed items and dead letters, NULL until there was one: see book.py */
     /* Once opened: */
     PyObject *mutex;
     PyObject *not_empty;
@@ -109,7 +115,10 @@ typedef struct {
     int64_t deadline_ns;
     hr_waiter *waiter; /* NULL until the first sleep */
     bool foreign_error; /* what is raised came from an iterator, not from the queue */
+    PyObject *stop;     /* borrowed: a list that ends the wait once there is something in it; NULL: none */
 } hr_turn;
+
+#define HR_TURN(block) ((hr_turn){(block), HR_NEVER, NULL, false, NULL})
 
 int hr_wait(hr_queue *queue, hr_line *line, hr_turn *turn);
 void hr_turn_end(hr_queue *queue, hr_turn *turn);
@@ -133,19 +142,35 @@ PyObject *hr_get(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_get_nowait(hr_queue *, PyObject *);
 PyObject *hr_get_many(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_get_waiting(hr_queue *queue, hr_turn *turn);
+hr_outcome hr_wait_for_item(hr_queue *queue, hr_turn *turn);
+int hr_parse_get_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn);
 /* priority.c: the item that goes out next, or NULL: with an exception, or without one when the queue
  * changed during a comparison and must be looked at anew. */
-PyObject *hr_priority_take(hr_queue *queue);
+PyObject *hr_priority_take(hr_queue *queue, PyObject **key);
 PyObject *hr_priority_put(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_priority_put_nowait(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 hr_outcome hr_priority_insert(hr_queue *queue, PyObject *key, PyObject *item, hr_turn *turn);
+int hr_priority_insert_again(hr_queue *queue, PyObject *key, PyObject *item, bool front);
+
+/* returned.c: items that were taken and come back */
+PyObject *hr_open_envelope(hr_queue *queue, PyObject *envelope);
+PyObject *hr_take_raw(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_give_back(hr_queue *, PyObject *const *, Py_ssize_t);
+PyObject *hr_expect_envelopes(hr_queue *, PyObject *);
+PyObject *hr_count_delayed(hr_queue *, PyObject *const *, Py_ssize_t);
+PyObject *hr_interrupt(hr_queue *, PyObject *);
+PyObject *hr_lease(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_repr_html(hr_queue *, PyObject *);
+PyObject *hr_dead(PyObject *, void *);
 
 /* settle.c */
 PyObject *hr_task_done(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_join(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_join_unless(hr_queue *, PyObject *);
 PyObject *hr_shutdown(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_clear(hr_queue *, PyObject *);
 void hr_drop_detached(hr_items *items, hr_heap *heap, Py_ssize_t count);
+void hr_release_joiners(hr_queue *queue);
 
 /* look.c */
 PyObject *hr_qsize(hr_queue *, PyObject *);
@@ -246,10 +271,18 @@ hr_take(hr_queue *queue)
             item = hr_items_take_last(&queue->items);
             break;
         default:
-            return hr_priority_take(queue);
+            return hr_priority_take(queue, NULL);
     }
     queue->get_total++;
     return item;
+}
+
+/* The same for who wants the bare item, whatever it lies in. */
+static inline PyObject *
+hr_take_bare(hr_queue *queue)
+{
+    PyObject *item = hr_take(queue);
+    return HR_LIKELY(!queue->enveloped) || item == NULL ? item : hr_open_envelope(queue, item);
 }
 
 /* check.c: what must hold whenever the queue's lock may be let go of. Builds with NDEBUG have none of it. */

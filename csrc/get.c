@@ -3,18 +3,22 @@
 
 /* Return HR_READY with an item there, HR_OPENED when Python code must go on, or HR_ERROR with Empty,
  * ShutDown or a signal handler's exception set. */
-static hr_outcome
-wait_for_item(hr_queue *queue, hr_turn *turn)
+hr_outcome
+hr_wait_for_item(hr_queue *queue, hr_turn *turn)
 {
     int timed_out = 0;
     for (;;) {
         if (queue->opened) {
             return HR_OPENED;
         }
+        if (turn->stop != NULL && PyList_GET_SIZE(turn->stop) > 0) {
+            PyErr_SetNone(queue->state->stopped_error);
+            return HR_ERROR;
+        }
         if (queue->items.count > 0) {
             return HR_READY;
         }
-        if (queue->is_shutdown) {
+        if (queue->is_shutdown && queue->delayed == 0) {
             PyErr_SetNone(queue->state->shutdown_error);
             return HR_ERROR;
         }
@@ -34,11 +38,11 @@ static PyObject *
 wait_and_take(hr_queue *queue, hr_turn *turn, hr_outcome *outcome)
 {
     for (;;) {
-        *outcome = wait_for_item(queue, turn);
+        *outcome = hr_wait_for_item(queue, turn);
         if (*outcome != HR_READY) {
             return NULL;
         }
-        PyObject *item = hr_take(queue);
+        PyObject *item = hr_take_bare(queue);
         if (item == NULL && PyErr_Occurred()) {
             *outcome = HR_ERROR;
             hr_changed(queue, false);
@@ -80,11 +84,11 @@ hr_get_waiting(hr_queue *queue, hr_turn *turn)
 }
 
 /* As in the standard library, a get that must raise ShutDown does not look at its timeout. */
-static int
-parse_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn)
+int
+hr_parse_get_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn)
 {
-    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL, false};
-    if (turn->block <= 0 || (queue->is_shutdown && queue->items.count == 0)) {
+    *turn = HR_TURN(hr_parse_block(block));
+    if (turn->block <= 0 || (queue->is_shutdown && queue->items.count == 0 && queue->delayed == 0)) {
         return turn->block < 0 ? -1 : 0;
     }
     return hr_parse_deadline(timeout, &turn->deadline_ns);
@@ -101,7 +105,7 @@ get_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
         return hr_call_opened(queue, "get", arguments, count, keywords);
     }
     hr_turn turn;
-    if (parse_turn(queue, given[0], given[1], &turn) < 0) {
+    if (hr_parse_get_turn(queue, given[0], given[1], &turn) < 0) {
         return NULL;
     }
     return hr_get_waiting(queue, &turn);
@@ -116,7 +120,7 @@ get_otherwise(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyO
         return NULL;
     }
     if (count == 0 && keywords == NULL && queue->items.count > 0) {
-        item = hr_take(queue);
+        item = hr_take_bare(queue);
     }
     if (item != NULL) {
         hr_changed(queue, false);
@@ -132,7 +136,7 @@ hr_get(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *
     Py_BEGIN_CRITICAL_SECTION(queue);
     /* No call in here but the rare one at a block's end, so that no register needs saving. */
     if (HR_LIKELY(count == 0 && keywords == NULL && queue->items.count > 0 && queue->kind == HR_FIFO
-                  && !queue->gate.may_wake && !hr_class_changed(queue))) {
+                  && !queue->gate.may_wake && !queue->enveloped && !hr_class_changed(queue))) {
         result = hr_items_take_first(&queue->items);
         queue->get_total++;
     }
@@ -156,7 +160,7 @@ hr_get_nowait(hr_queue *queue, PyObject *unused)
     }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    hr_turn turn = {0, HR_NEVER, NULL, false};
+    hr_turn turn = HR_TURN(0);
     result = hr_get_waiting(queue, &turn);
     Py_END_CRITICAL_SECTION();
     return result;
@@ -170,7 +174,7 @@ static int
 take_more(hr_queue *queue, PyObject *list, Py_ssize_t most)
 {
     while (PyList_GET_SIZE(list) < most && queue->items.count > 0) {
-        PyObject *item = hr_take(queue);
+        PyObject *item = hr_take_bare(queue);
         if (item == NULL) {
             if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
                 PyErr_SetInterrupt(); /* Ctrl-C in a comparison: it comes again as soon as the list is returned */
@@ -202,7 +206,7 @@ fill_list(hr_queue *queue, PyObject *list)
 static PyObject *
 get_run(hr_queue *queue, Py_ssize_t most)
 {
-    while (queue->kind == HR_FIFO && queue->items.count > 0) {
+    while (queue->kind == HR_FIFO && queue->items.count > 0 && !queue->enveloped) {
         Py_ssize_t count = queue->items.count < most ? queue->items.count : most;
         /* Making a list may run the garbage collector, and that any code: make it, then look again. */
         PyObject *list = PyList_New(count);
@@ -269,7 +273,7 @@ hr_get_many(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
         return NULL;
     }
     hr_turn turn;
-    if (parse_turn(queue, given[1], given[2], &turn) < 0) {
+    if (hr_parse_get_turn(queue, given[1], given[2], &turn) < 0) {
         return NULL;
     }
     PyObject *result;

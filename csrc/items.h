@@ -148,6 +148,35 @@ hr_items_push(hr_items *items, void *item)
     items->count++;
 }
 
+/* Put an item back before all others. Returns 0, or -1 without memory, with nothing changed.
+ *
+ * A block that is put before the first one is filled from its end. It stays right when it is the last one left and is
+ * emptied from its end: head and tail meet inside it, before head_end, and the next push goes there. */
+static HR_NOINLINE int
+hr_items_push_front(hr_items *items, void *item)
+{
+    if (items->count == 0) {
+        if (hr_items_reserve(items) < 0) {
+            return -1;
+        }
+        hr_items_push(items, item);
+        return 0;
+    }
+    if (items->head == items->first->slots) {
+        hr_block *block = hr_block_new(HR_SMALLEST_BLOCK);
+        if (block == NULL) {
+            return -1;
+        }
+        block->next = items->first;
+        items->first->previous = block;
+        items->first = block;
+        items->head = items->head_end = block->slots + block->capacity;
+    }
+    *--items->head = item;
+    items->count++;
+    return 0;
+}
+
 /* The first block has been emptied from its front: go on to the next, or start over in this one. */
 static HR_NOINLINE void
 hr_items_leave_first(hr_items *items)

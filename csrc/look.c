@@ -104,7 +104,7 @@ hr_peek(hr_queue *queue, PyObject *unused)
         result = hr_call_opened(queue, "peek", NULL, 0, NULL);
     }
     else if (queue->items.count > 0) {
-        result = Py_NewRef(next_item(queue));
+        result = hr_open_envelope(queue, Py_NewRef(next_item(queue)));
     }
     else {
         PyErr_SetNone(queue->state->empty_error);
@@ -117,11 +117,18 @@ static PyObject *
 stats_arguments(hr_queue *queue)
 {
     hr_check_fork(queue);
-    unsigned long long put_total = queue->get_total + queue->dropped_total
+    unsigned long long put_total = queue->get_total - queue->returned_total + queue->dropped_total
                                  + (unsigned long long)queue->items.count;
-    return Py_BuildValue("(nnOKKKnnO)", queue->items.count, queue->unfinished, queue->maxsize, put_total,
+    PyObject *letters = queue->book == NULL ? NULL : PyObject_GetAttrString(queue->book, "dead");
+    Py_ssize_t dead = letters == NULL ? 0 : PyObject_Size(letters);
+    Py_XDECREF(letters);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return Py_BuildValue("(nnOKKKnnOnn)", queue->items.count, queue->unfinished, queue->maxsize, put_total,
                          queue->get_total, queue->dropped_total, queue->gate.getters.count,
-                         queue->gate.putters.count, queue->is_shutdown ? Py_True : Py_False);
+                         queue->gate.putters.count, queue->is_shutdown ? Py_True : Py_False, queue->delayed,
+                         dead);
 }
 
 PyObject *

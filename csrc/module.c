@@ -34,6 +34,7 @@ find_errors(hr_state *state)
         {"Full", &state->full_error},
         {"ShutDown", &state->shutdown_error},
         {"NotSupported", &state->not_supported_error},
+        {"TakingStopped", &state->stopped_error},
         {NULL, NULL},
     };
     PyObject *errors = PyImport_ImportModule("headrace.errors");
@@ -67,6 +68,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->full_error);
     Py_VISIT(state->shutdown_error);
     Py_VISIT(state->not_supported_error);
+    Py_VISIT(state->stopped_error);
+    Py_VISIT(state->envelope_type);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_VISIT(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
     }
@@ -87,6 +90,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->full_error);
     Py_CLEAR(state->shutdown_error);
     Py_CLEAR(state->not_supported_error);
+    Py_CLEAR(state->stopped_error);
+    Py_CLEAR(state->envelope_type);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_CLEAR(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
     }

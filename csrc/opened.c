@@ -203,7 +203,7 @@ install(hr_queue *queue, PyObject *container)
 
     hr_items items = queue->items;
     hr_heap heap = queue->heap;
-    queue->put_total_opened = got + dropped + (unsigned long long)count;
+    queue->put_total_opened = got - queue->returned_total + dropped + (unsigned long long)count;
     memset(&queue->items, 0, sizeof(queue->items));
     memset(&queue->heap, 0, sizeof(queue->heap));
     queue->heap.version = heap.version + 1;

@@ -103,7 +103,7 @@ hr_priority_insert(hr_queue *queue, PyObject *key, PyObject *item, hr_turn *turn
         for (Py_ssize_t hole = count; hole > place; hole = (hole - 1) >> 1) {
             entries[hole] = entries[(hole - 1) >> 1];
         }
-        entries[place] = (hr_entry){Py_NewRef(key), Py_NewRef(item), queue->heap.turns++};
+        entries[place] = (hr_entry){Py_NewRef(key), Py_NewRef(item), ++queue->heap.turns};
         queue->heap.version++;
         queue->items.count++;
         queue->unfinished++;
@@ -158,9 +158,35 @@ shrink(hr_queue *queue)
     }
 }
 
-/* Take the first entry's item. NULL with an exception, or without one when the queue has changed. */
+/* Put back what was taken: whatever the bound, whether or not the queue is shut down, and without counting it
+ * as another task. With `front` before its equals. */
+int
+hr_priority_insert_again(hr_queue *queue, PyObject *key, PyObject *item, bool front)
+{
+    Py_ssize_t place;
+    do {
+        if (reserve(queue, queue->items.count + 1) < 0) {
+            return -1;
+        }
+        place = find_place(queue, queue->heap.version, key);
+        if (place == COMPARE_ERROR) {
+            return -1;
+        }
+    } while (place == COMPARE_CHANGED);
+    hr_entry *entries = queue->heap.entries;
+    for (Py_ssize_t hole = queue->items.count; hole > place; hole = (hole - 1) >> 1) {
+        entries[hole] = entries[(hole - 1) >> 1];
+    }
+    /* The turn 0 is before all that are given, which begin at 1. */
+    entries[place] = (hr_entry){Py_NewRef(key), Py_NewRef(item), front ? 0 : ++queue->heap.turns};
+    queue->heap.version++;
+    queue->items.count++;
+    return 0;
+}
+
+/* Take the first entry's item, and its key into `*key` where that is another object and is asked for. NULL with an exception, or without one when the queue has changed. */
 PyObject *
-hr_priority_take(hr_queue *queue)
+hr_priority_take(hr_queue *queue, PyObject **key)
 {
     Py_ssize_t path[8 * sizeof(Py_ssize_t)];
     int length = find_path(queue, path);
@@ -178,7 +204,12 @@ hr_priority_take(hr_queue *queue)
     shrink(queue);
     /* A key that is not the item may be the last of its kind, with a destructor: all is in order here,
      * except that the item in hand must survive it. */
-    Py_DECREF(first.key);
+    if (key != NULL && first.key != first.item) {
+        *key = first.key;
+    }
+    else {
+        Py_DECREF(first.key);
+    }
     return first.item;
 }
 
@@ -252,7 +283,7 @@ hr_priority_put_nowait(hr_queue *queue, PyObject *const *arguments, Py_ssize_t c
     }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    hr_turn turn = {0, HR_NEVER, NULL, false};
+    hr_turn turn = HR_TURN(0);
     result = insert_or_open(queue, given[0], given[1], &turn);
     Py_END_CRITICAL_SECTION();
     return result;

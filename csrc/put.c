@@ -84,7 +84,7 @@ hr_put_waiting(hr_queue *queue, PyObject *item, hr_turn *turn)
 int
 hr_parse_put_turn(hr_queue *queue, PyObject *block, PyObject *timeout, hr_turn *turn)
 {
-    *turn = (hr_turn){hr_parse_block(block), HR_NEVER, NULL, false};
+    *turn = HR_TURN(hr_parse_block(block));
     if (turn->block <= 0 || queue->bound == HR_UNBOUNDED || queue->is_shutdown) {
         return turn->block < 0 ? -1 : 0;
     }
@@ -113,7 +113,7 @@ static HR_NOINLINE PyObject *
 put_into_new_block(hr_queue *queue, PyObject *item)
 {
     if (queue->kind == HR_PRIORITY) { /* Queue.put(priority_queue, item): a heap has no blocks at all */
-        hr_turn turn = {1, HR_NEVER, NULL, false};
+        hr_turn turn = HR_TURN(1);
         return hr_put_waiting(queue, item, &turn);
     }
     return push(queue, item) < 0 ? NULL : Py_NewRef(Py_None);
@@ -158,7 +158,7 @@ hr_put_nowait(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyO
     }
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    hr_turn turn = {0, HR_NEVER, NULL, false};
+    hr_turn turn = HR_TURN(0);
     result = hr_put_waiting(queue, item, &turn);
     Py_END_CRITICAL_SECTION();
     return result;
@@ -300,7 +300,7 @@ PyObject *
 hr_put_many(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *given[3];
-    hr_turn turn = {1, HR_NEVER, NULL, false};
+    hr_turn turn = HR_TURN(1);
     if (hr_unpack(&put_many_signature, arguments, count, keywords, given) < 0
         || hr_heed_class(queue) < 0
         || (turn.block = hr_parse_block(given[1])) < 0

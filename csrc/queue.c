@@ -113,6 +113,7 @@ queue_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(queue->dict);
     Py_VISIT(queue->maxsize);
+    Py_VISIT(queue->book);
     Py_VISIT(queue->mutex);
     Py_VISIT(queue->not_empty);
     Py_VISIT(queue->not_full);
@@ -145,6 +146,7 @@ queue_clear(PyObject *self)
     queue->maxsize = PyLong_FromLong(0); /* a small one, which is there already */
     Py_XDECREF(maxsize);
     let_items_go(queue);
+    Py_CLEAR(queue->book);
     Py_CLEAR(queue->container);
     Py_CLEAR(queue->dict);
     Py_CLEAR(queue->mutex);
@@ -233,6 +235,26 @@ static PyMethodDef queue_methods[] = {
              "Shut the queue down: puts raise ShutDown from now on, gets once it is empty.\n\n"
              "With immediate the waiting items are dropped, each counted as done; join still waits\n"
              "for items that consumers hold. Blocked callers wake."),
+    FASTCALL("lease", hr_lease,
+             "lease($self, /, block=True, timeout=None)\n--\n\n"
+             "Take the next item under a lease, which settles it or gives it back. Raises as get does.\n\n"
+             "with queue.lease() as lease: the item is done when the block ends, and is given back to\n"
+             "the queue when the block raises. See headrace.Lease."),
+    FASTCALL("_take", hr_take_raw, "_take($self, /, stop, block=True, timeout=None)\n--\n\n"
+             "get() for pools: as it lies in the queue, and until there is something in the list stop."),
+    {"_give_back", (PyCFunction)(void (*)(void))hr_give_back, METH_FASTCALL,
+     PyDoc_STR("_give_back($self, item, front=False, /)\n--\n\n"
+               "Put back what _take took, whatever the bound; it is still the same task.")},
+    {"_count_delayed", (PyCFunction)(void (*)(void))hr_count_delayed, METH_FASTCALL,
+     PyDoc_STR("_count_delayed($self, change, dropped=0, /)\n--\n\n"
+               "So many taken items more (or less) come back by themselves; so many of them never will.")},
+    NOARGS("_expect_envelopes", hr_expect_envelopes,
+           "_expect_envelopes($self, /)\n--\n\nLook, from now on, whether an item is an envelope."),
+    NOARGS("_interrupt", hr_interrupt,
+           "_interrupt($self, /)\n--\n\nLet all who wait in _take and _join look at their lists."),
+    ONEARG("_join", hr_join_unless, "_join($self, stop, /)\n--\n\n"
+           "join() that raises once there is something in the list stop."),
+    NOARGS("_repr_html_", hr_repr_html, "_repr_html_($self, /)\n--\n\nWhat notebooks show of this queue."),
     NOARGS("clear", hr_clear,
            "clear($self, /)\n--\n\n"
            "Drop the waiting items, each counted as done. Returns how many. Never blocks."),

@@ -1,8 +1,8 @@
 /* task_done, join, shutdown, clear. */
 #include "core.h"
 
-static void
-release_joiners(hr_queue *queue)
+void
+hr_release_joiners(hr_queue *queue)
 {
     if (queue->gate.joiners.first != NULL) {
         hr_check_fork(queue);
@@ -44,7 +44,7 @@ task_done_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t nargs,
     }
     queue->unfinished -= count;
     if (queue->unfinished == 0) {
-        release_joiners(queue);
+        hr_release_joiners(queue);
     }
     Py_RETURN_NONE;
 }
@@ -81,6 +81,10 @@ join(hr_queue *queue, PyObject *timeout, hr_turn *turn)
 {
     int timed_out = 0;
     while (!queue->opened && queue->unfinished > 0) {
+        if (turn->stop != NULL && PyList_GET_SIZE(turn->stop) > 0) {
+            PyErr_SetNone(queue->state->stopped_error);
+            return NULL;
+        }
         if (timed_out) {
             return still_unfinished(queue, timeout);
         }
@@ -93,8 +97,10 @@ join(hr_queue *queue, PyObject *timeout, hr_turn *turn)
         Py_RETURN_NONE;
     }
     PyObject *remaining = hr_remaining(turn->deadline_ns);
-    PyObject *arguments[] = {remaining};
-    PyObject *result = remaining == NULL ? NULL : hr_call_opened(queue, "join", arguments, 1, NULL);
+    PyObject *arguments[] = {remaining, turn->stop};
+    PyObject *result = remaining == NULL    ? NULL
+                       : turn->stop == NULL ? hr_call_opened(queue, "join", arguments, 1, NULL)
+                                            : hr_call_opened(queue, "_join", &arguments[1], 1, NULL);
     Py_XDECREF(remaining);
     return result;
 }
@@ -106,7 +112,7 @@ PyObject *
 hr_join(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *timeout;
-    hr_turn turn = {1, HR_NEVER, NULL, false};
+    hr_turn turn = HR_TURN(1);
     if (hr_unpack(&join_signature, arguments, count, keywords, &timeout) < 0
         || hr_parse_deadline(timeout, &turn.deadline_ns) < 0) {
         return NULL;
@@ -114,6 +120,24 @@ hr_join(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject 
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
     result = join(queue, timeout, &turn);
+    hr_turn_end(queue, &turn);
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
+
+/* join() that ends, with an error, once there is something in the list `stop`: see hr_interrupt. */
+PyObject *
+hr_join_unless(hr_queue *queue, PyObject *stop)
+{
+    if (!PyList_Check(stop)) {
+        PyErr_Format(PyExc_TypeError, "stop must be a list, not %R", stop);
+        return NULL;
+    }
+    hr_turn turn = HR_TURN(1);
+    turn.stop = stop;
+    PyObject *result;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    result = join(queue, Py_None, &turn);
     hr_turn_end(queue, &turn);
     Py_END_CRITICAL_SECTION();
     return result;
@@ -161,10 +185,23 @@ drop_waiting(hr_queue *queue)
     queue->dropped_total += (unsigned long long)count;
     queue->unfinished = queue->unfinished > count ? queue->unfinished - count : 0;
     if (queue->unfinished == 0) {
-        release_joiners(queue);
+        hr_release_joiners(queue);
     }
     hr_changed(queue, false);
     hr_drop_detached(&items, &heap, count);
+    return count;
+}
+
+/* Drop the items that wait for their time too: the book has them. Returns how many, or -1. */
+static Py_ssize_t
+drop_delayed(hr_queue *queue)
+{
+    if (queue->delayed == 0 || queue->book == NULL) {
+        return 0;
+    }
+    PyObject *dropped = PyObject_CallMethod(queue->book, "drop_delayed", NULL);
+    Py_ssize_t count = dropped == NULL ? -1 : PyLong_AsSsize_t(dropped);
+    Py_XDECREF(dropped);
     return count;
 }
 
@@ -194,7 +231,7 @@ hr_shutdown(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
         if (immediate) {
             drop_waiting(queue);
         }
-        result = Py_NewRef(Py_None);
+        result = immediate && drop_delayed(queue) < 0 ? NULL : Py_NewRef(Py_None);
     }
     Py_END_CRITICAL_SECTION();
     return result;
@@ -206,8 +243,14 @@ hr_clear(hr_queue *queue, PyObject *unused)
     (void)unused;
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    result = queue->opened ? hr_call_opened(queue, "clear", NULL, 0, NULL)
-                           : PyLong_FromSsize_t(drop_waiting(queue));
+    if (queue->opened) {
+        result = hr_call_opened(queue, "clear", NULL, 0, NULL);
+    }
+    else {
+        Py_ssize_t dropped = drop_waiting(queue);
+        Py_ssize_t delayed = drop_delayed(queue);
+        result = delayed < 0 ? NULL : PyLong_FromSsize_t(dropped + delayed);
+    }
     Py_END_CRITICAL_SECTION();
     return result;
 }

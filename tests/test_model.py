@@ -129,6 +129,8 @@ class QueueMachine(RuleBasedStateMachine):
             0,
             0,
             state.is_shutdown,
+            0,
+            0,
         )
         assert queue.qsize() == len(queue) == len(state.items)
         assert queue.empty() == (not state.items)

@@ -10,29 +10,45 @@ from headrace.backends.memory import (
     implementation,
 )
 from headrace.contract import Stats
-from headrace.errors import Empty, Full, HeadraceError, InvalidURL, NotSupported, ShutDown
+from headrace.errors import Empty, Full, HeadraceError, InvalidURL, LeaseLost, NotSupported, ShutDown
 from headrace.opening import open  # noqa: A004 - the name is the design's
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
-    from headrace.consumers import Consumer, Producer, Summary, consume
+    from headrace.backends.memory.dead import DeadLetter, DeadLetters
+    from headrace.backends.memory.leasing import Lease
+    from headrace.consumers.consume import consume
+    from headrace.consumers.consumer import Consumer
+    from headrace.consumers.events import Event
+    from headrace.consumers.producer import Producer
+    from headrace.consumers.retry import Dead, Ignore, Retry, Stop
+    from headrace.consumers.summary import Summary
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Consumer",
+    "Dead",
+    "DeadLetter",
+    "DeadLetters",
     "Empty",
+    "Event",
     "Full",
     "HeadraceError",
+    "Ignore",
     "InvalidURL",
+    "Lease",
+    "LeaseLost",
     "LifoQueue",
     "NotSupported",
     "PriorityQueue",
     "Producer",
     "Queue",
+    "Retry",
     "ShutDown",
     "SimpleQueue",
     "Stats",
+    "Stop",
     "Summary",
     "__version__",
     "consume",
@@ -42,18 +58,37 @@ __all__ = [
 
 # What is not the queue itself is imported when it is first asked for: `import headrace` in place of
 # `import queue` should cost what that costs.
-_LAZY = frozenset({"Consumer", "Producer", "Summary", "consume"})
+_LAZY = {
+    "Consumer": "consumers.consumer",
+    "ConsumerPool": "consumers.pool",
+    "Dead": "consumers.retry",
+    "DeadLetter": "backends.memory.dead",
+    "DeadLetters": "backends.memory.dead",
+    "Event": "consumers.events",
+    "Ignore": "consumers.retry",
+    "Lease": "backends.memory.leasing",
+    "Pipeline": "consumers.pipeline",
+    "PipelineSummary": "consumers.pipeline_summary",
+    "PoolSummary": "consumers.pool_summary",
+    "Producer": "consumers.producer",
+    "Retry": "consumers.retry",
+    "Stop": "consumers.retry",
+    "Summary": "consumers.summary",
+    "consume": "consumers.consume",
+    "imap_unordered": "consumers.map",
+    "map": "consumers.map",
+}
 
 
 def __getattr__(name: str) -> object:
     if name in _LAZY:
-        from headrace import consumers
+        from importlib import import_module
 
-        value: object = getattr(consumers, name)
+        value: object = getattr(import_module(f"headrace.{_LAZY[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'headrace' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | _LAZY)
+    return sorted(set(globals()) | _LAZY.keys())

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
         getters_blocked: int
         putters_blocked: int
         is_shutdown: bool
+        delayed: int = 0
+        dead: int = 0
+
+        @property
+        def leased(self) -> int:
+            """Items that consumers hold."""
+            ...
 
     class QueueContract(Protocol[T]):
         """The methods that producers, consumers and the command line rely on, and no others."""
@@ -55,7 +62,9 @@ else:
     class Stats(
         namedtuple(
             "Stats",
-            "waiting unfinished maxsize put_total get_total dropped_total getters_blocked putters_blocked is_shutdown",
+            "waiting unfinished maxsize put_total get_total dropped_total getters_blocked putters_blocked is_shutdown "
+            "delayed dead",
+            defaults=(0, 0),
         )
     ):
         """One look at a queue, taken at one instant.
@@ -65,11 +74,18 @@ else:
             unfinished: items put and not yet settled by ``task_done``; ``join`` waits for 0.
             maxsize: the bound on ``waiting``; 0 or less is no bound.
             put_total: items that went in since the queue was made.
-            get_total: items that came out to a consumer.
+            get_total: deliveries: items that came out to a consumer, each time that they did.
             dropped_total: items that ``clear`` or ``shutdown(immediate=True)`` dropped.
             getters_blocked: threads asleep in ``get``.
             putters_blocked: threads asleep in ``put``.
             is_shutdown: whether ``shutdown`` was called.
+            delayed: unfinished items that failed and wait for their time to be ready again. Not in ``waiting``.
+            dead: dead letters, which count as done.
         """
 
         __slots__ = ()
+
+        @property
+        def leased(self) -> int:
+            """Items that consumers hold: taken, and neither settled nor given back."""
+            return max(0, self.unfinished - self.waiting - self.delayed)

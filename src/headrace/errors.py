@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue as _standard
 
-__all__ = ["Empty", "Full", "HeadraceError", "InvalidURL", "NotSupported", "ShutDown"]
+__all__ = ["Empty", "Full", "HeadraceError", "InvalidURL", "LeaseLost", "NotSupported", "ShutDown", "TakingStopped"]
 
 
 class HeadraceError(Exception):
@@ -64,6 +64,17 @@ class ShutDown(*_shutdown_bases):  # type: ignore[misc]
 
 class NotSupported(HeadraceError):
     """This backend, or this build, cannot honour what was asked. The message says what can."""
+
+
+class LeaseLost(HeadraceError):
+    """The lease is not yours any more: it was settled before, or taken away because it ran over its time limit.
+
+    Nothing was changed. The work may have been done twice.
+    """
+
+
+class TakingStopped(HeadraceError):
+    """Internal: who waited for an item was told to stop. Never leaves Headrace."""
 
 
 class InvalidURL(HeadraceError, ValueError):

@@ -6,8 +6,11 @@ objects, once somebody has asked such an object for its mutex, its conditions or
 overridden a hook (see ``csrc/opened.h``). They therefore keep to the attributes that the standard
 library's queues have, and to those listed here:
 
-``_put_total``, ``_get_total``, ``_dropped_total``
+``_put_total``, ``_get_total``, ``_dropped_total``, ``_returned_total``, ``_delayed``
     Counters behind ``stats()``. Written under the mutex.
+
+``_book``
+    Of delayed items and dead letters (``book.py``); None until there was one.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from time import monotonic
 from types import GenericAlias
 
 from headrace.backends.memory.heap import Entry, Heap
+from headrace.backends.memory.returning import bare, content, put_back, take_raw
 from headrace.backends.memory.waiting import Condition, Mutex
 from headrace.contract import Stats
-from headrace.errors import Empty, Full, NotSupported, ShutDown
+from headrace.errors import Empty, Full, NotSupported, ShutDown, TakingStopped
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"]
 
+# A list that nobody ever puts anything in: for waits that nobody stops.
+NEVER: list[Any] = []
 NEGATIVE_TIMEOUT = "'timeout' must be a non-negative number"
 NO_CONTAINS = "'in' would take the items out of a queue: use qsize(), peek() or stats() to look into it"
 NO_PICKLE = (
@@ -103,6 +109,10 @@ class Queue:
         self._put_total = 0
         self._get_total = 0
         self._dropped_total = 0
+        self._returned_total = 0
+        # Unfinished items that a timer will give back: get waits for them after a shutdown.
+        self._delayed = 0
+        self._book: Any = None
         self._init(maxsize)
 
     @property
@@ -256,31 +266,42 @@ class Queue:
 
     def _take_when_there(self, block: bool, timeout: float | None) -> Any:
         """The next item, waited for. The mutex must be held."""
+        return bare(Queue._take_raw_when_there(self, block, timeout, NEVER))
+
+    def _take_raw_when_there(self, block: bool, timeout: float | None, stop: list[Any]) -> Any:
+        """The next item, waited for, in the envelope that it has. The mutex must be held."""
         while True:
             taken = self._get_total + self._dropped_total
-            Queue._wait_for_item(self, block, timeout)
+            Queue._wait_for_item(self, block, timeout, stop)
             try:
-                return Queue._take(self)
+                return Queue._take_out(self)
             except LookupError:
                 # The hook's own error, unless a signal handler or a destructor struck just here and took the item.
                 if self._qsize() or taken == self._get_total + self._dropped_total:
                     raise
 
-    def _wait_for_item(self, block: bool, timeout: float | None) -> None:
+    def _wait_for_item(self, block: bool, timeout: float | None, stop: list[Any]) -> None:
         """Return with the mutex held and an item there, or raise. The mutex must be held."""
-        if self.is_shutdown and not self._qsize():
+        if stop:
+            raise TakingStopped
+        if self.is_shutdown and not self._qsize() and not self._delayed:
             raise ShutDown
         deadline = deadline_after(timeout) if block else None
         while not self._qsize():
             if not block or (deadline is not None and deadline <= monotonic()):
                 raise Empty
-            self.not_empty.wait(remaining_until(deadline), unless=lambda: self.is_shutdown or self._qsize())
-            if self.is_shutdown and not self._qsize():
+            self.not_empty.wait(
+                remaining_until(deadline),
+                unless=lambda: stop or self._qsize() or (self.is_shutdown and not self._delayed),
+            )
+            if stop:
+                raise TakingStopped
+            if self.is_shutdown and not self._qsize() and not self._delayed:
                 raise ShutDown
 
-    def _take(self) -> Any:
+    def _take_out(self) -> Any:
         self.not_full.notify()
-        item = self._get()
+        item = take_raw(self)
         self._get_total += 1
         return item
 
@@ -314,7 +335,7 @@ class Queue:
 
     def _take_more(self, items: list[Any], max_items: int) -> None:
         while len(items) < max_items and self._qsize():
-            items.append(Queue._take(self))
+            items.append(bare(Queue._take_out(self)))
 
     def item(self, block: bool = True, timeout: float | None = None) -> Item:
         """A context manager: gets on entering, and settles on leaving whatever happens.
@@ -361,17 +382,89 @@ class Queue:
         """
         deadline = deadline_after(timeout)
         with self.mutex:
-            Queue._wait_for_tasks(self, timeout, deadline)
+            Queue._wait_for_tasks(self, timeout, deadline, NEVER)
 
-    def _wait_for_tasks(self, timeout: float | None, deadline: float | None) -> None:
+    def _wait_for_tasks(self, timeout: float | None, deadline: float | None, stop: list[Any]) -> None:
         # A function of its own, as every loop inside `with self.mutex` is: CPython 3.13 leaves the jump at the end of
         # a loop out of the block that it stands in, and an interrupt that falls there would not release the mutex.
         while self.unfinished_tasks:
+            if stop:
+                raise TakingStopped
             if deadline is not None and deadline <= monotonic():
                 raise TimeoutError(
                     f"join() waited {timeout} seconds, and {self.unfinished_tasks} put items are not settled yet"
                 )
-            self.all_tasks_done.wait(remaining_until(deadline), unless=lambda: not self.unfinished_tasks)
+            self.all_tasks_done.wait(remaining_until(deadline), unless=lambda: stop or not self.unfinished_tasks)
+
+    # -- what leases, retries and pools are made of: see csrc/returned.c ---------------------------
+
+    def lease(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the next item under a lease, which settles it or gives it back. Waits, and raises, as ``get`` does.
+
+        ``with queue.lease() as lease:`` the item is done when the block ends, and is given back to the queue when
+        the block raises. See ``headrace.Lease``.
+        """
+        from headrace.backends.memory.leasing import lease
+
+        return lease(self, block, timeout)
+
+    @property
+    def dead(self) -> Any:
+        """The items that failed for good: see ``headrace.DeadLetters``."""
+        from headrace.backends.memory.leasing import dead_letters_of
+
+        return dead_letters_of(self)
+
+    def _take(self, stop: list[Any], block: bool = True, timeout: float | None = None) -> Any:
+        """``get`` for pools: the item as it lies in the queue; ``TakingStopped`` once there is something in *stop*."""
+        with self.mutex:
+            try:
+                return Queue._take_raw_when_there(self, block, timeout, stop)
+            except BaseException:
+                self.not_empty.notify()
+                raise
+
+    def _give_back(self, item: Any, front: bool = False) -> None:
+        """Put back what ``_take`` took: whatever the bound, shut down or not, and still the same task."""
+        with self.mutex:
+            self.not_empty.notify()
+            self._returned_total += 1
+            try:
+                put_back(self, item, front)
+            except BaseException:
+                self._returned_total -= 1
+                raise
+
+    def _count_delayed(self, change: int, dropped: int = 0) -> None:
+        """So many taken items more (or fewer) come back by themselves; so many never will."""
+        with self.mutex:
+            if self._delayed + change <= 0 and self.is_shutdown:
+                self.not_empty.notify_all()  # who waited for these alone is at the end
+            if self.unfinished_tasks <= dropped:
+                self.all_tasks_done.notify_all()
+            self._delayed += change
+            self._dropped_total += dropped
+            self._returned_total += dropped
+            self.unfinished_tasks = max(0, self.unfinished_tasks - dropped)
+
+    def _expect_envelopes(self) -> None:
+        """Nothing to do: this implementation always looks whether an item is an envelope."""
+
+    def _interrupt(self) -> None:
+        """Let all who wait in ``_take`` and ``_join`` look at their lists."""
+        with self.mutex:
+            self.not_empty.notify_all()
+            self.all_tasks_done.notify_all()
+
+    def _join(self, stop: list[Any]) -> None:
+        """``join`` that raises ``TakingStopped`` once there is something in *stop*."""
+        with self.mutex:
+            Queue._wait_for_tasks(self, None, None, stop)
+
+    def _repr_html_(self) -> str:
+        from headrace.backends.memory.html import queue_html
+
+        return queue_html(self)
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -389,6 +482,8 @@ class Queue:
             self.is_shutdown = True
             if immediate:
                 Queue._drop_waiting(self, dropped)
+        if immediate and self._book is not None:
+            self._book.drop_delayed()
         # The items are let go of here, where their destructors find the mutex free.
 
     def clear(self) -> int:
@@ -397,7 +492,7 @@ class Queue:
         with self.mutex:
             self.not_full.notify_all()
             Queue._drop_waiting(self, dropped)
-        return len(dropped)
+        return len(dropped) + (0 if self._book is None else self._book.drop_delayed())
 
     def _drop_waiting(self, dropped: list[Any]) -> None:
         """Move all waiting items to *dropped* and lower the counts. The mutex must be held."""
@@ -450,7 +545,7 @@ class Queue:
         with self.mutex:
             try:
                 if self._qsize():
-                    return self._peek()
+                    return bare(self._peek())
             except LookupError:
                 if self._qsize():
                     raise  # the hook's own error; else a signal handler or a destructor took the item just here
@@ -469,6 +564,8 @@ class Queue:
                 getters_blocked=self.not_empty.waiter_count(),
                 putters_blocked=self.not_full.waiter_count(),
                 is_shutdown=self.is_shutdown,
+                delayed=self._delayed,
+                dead=0 if self._book is None else len(self._book.dead),
             )
 
     def __repr__(self) -> str:
@@ -604,19 +701,14 @@ class PriorityQueue(Queue):
 
     def _get(self) -> Any:
         entries = self._entries
-        return heap_get(self) if entries is None else bare(entries.remove_first())
+        return heap_get(self) if entries is None else content(entries.remove_first())
 
     def _peek(self) -> Any:
         check_peek(type(self), PriorityQueue._get, PriorityQueue._peek)
         entries = self._entries
-        return heap_peek(self) if entries is None else bare(entries.entries[0])
+        return heap_peek(self) if entries is None else content(entries.entries[0])
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
-
-
-def bare(entry: Any) -> Any:
-    """The item of *entry*, which is the item itself in a heap that was laid bare: a moment ago, by a signal handler."""
-    return entry.item if isinstance(entry, Entry) else entry
 
 
 def heap_put(queue: Any, item: Any) -> None:
@@ -626,12 +718,12 @@ def heap_put(queue: Any, item: Any) -> None:
 
 def heap_get(queue: Any) -> Any:
     """``_get`` on the bare heap, as in the standard library."""
-    return bare(heappop(queue.queue))
+    return content(heappop(queue.queue))
 
 
 def heap_peek(queue: Any) -> Any:
     """``_peek`` on the bare heap."""
-    return bare(queue.queue[0])
+    return content(queue.queue[0])
 
 
 class SimpleQueue:

@@ -150,7 +150,7 @@ def clear_lets_in_no_more_than_there_is_room_for(make: Make) -> None:
 def stats_of_a_fresh_queue_are_zero(make: Make) -> None:
     stats = make().stats()
     assert isinstance(stats, Stats)
-    assert stats == (0, 0, 0, 0, 0, 0, 0, 0, False)
+    assert stats == Stats(0, 0, 0, 0, 0, 0, 0, 0, False, 0, 0)
 
 
 @promise("stats", "settling", "bounded")

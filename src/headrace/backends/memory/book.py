@@ -1,0 +1,145 @@
+"""``Book``: what a queue knows of items that were taken and have failed, those that come back and those that do not.
+
+Delayed items wait in a timing wheel (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987): one list for
+each millisecond in which any becomes ready. An item costs one place in such a list, whether a hundred wait or a
+million, and all of a millisecond go back to the queue together.
+"""
+
+from __future__ import annotations
+
+import threading
+from heapq import heappop, heappush
+from itertools import count
+from math import ceil
+from time import monotonic
+from weakref import ref
+
+TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from headrace.backends.memory.dead import DeadLetter
+    from headrace.backends.memory.envelope import Envelope
+
+__all__ = ["Book", "book_of"]
+
+TICK = 0.001  # seconds: the grain of delays
+# Longer is for ever, to a timer. 30 years.
+LONGEST_DELAY = 1e9
+
+
+class Book:
+    """The delayed items and the dead letters of one queue. Every method may be called from any thread."""
+
+    def __init__(self, queue: Any) -> None:
+        # Weak: the queue holds the book, and items that wait for a queue that nobody has are nobody's.
+        self._queue = ref(queue)
+        # Guards the wheel. Reentrant, for destructors and signal handlers that give items back; every change of the
+        # wheel is a single call, so that such a one finds it whole.
+        self._lock = threading.RLock()
+        # The ticks in which items become ready, each once, the earliest first; and the items of each.
+        self._ticks: list[int] = []
+        self._items: dict[int, list[Envelope]] = {}
+        # The tick for which the timer was asked last, and which has not come yet.
+        self._awaited: int | None = None
+        self._numbers = count(1)
+        # By their ids, in the order in which they died. Every change is a single call.
+        self.dead: dict[int, DeadLetter] = {}
+        # Envelopes of items that lie bare in a container, by the identity of the item: see returning.py.
+        self.strays: dict[int, Envelope] = {}
+
+    def number(self, envelope: Envelope) -> int:
+        """The id of an item, given now if it has none."""
+        if envelope.id is None:
+            envelope.id = next(self._numbers)
+        return envelope.id
+
+    def __len__(self) -> int:
+        """How many items wait for their time."""
+        with self._lock:
+            return sum(map(len, self._items.values()))
+
+    def delay(self, queue: Any, envelope: Envelope, seconds: float) -> None:
+        """Give *envelope* back to *queue*, which is the book's, *seconds* from now."""
+        if not seconds > 0:
+            queue._give_back(envelope)
+            return
+        now = monotonic()
+        # Rounded up: never ready too early.
+        tick = ceil((now + min(seconds, LONGEST_DELAY)) / TICK)
+        with self._lock:
+            queue._count_delayed(1)
+            items = self._items.get(tick)
+            if items is None:
+                self._items[tick] = [envelope]
+                heappush(self._ticks, tick)
+            else:
+                items.append(envelope)
+            earliest = self._ticks[0]
+        # Consumers that fail all the time do the timer's work on the way: it may have to wait for the interpreter.
+        if earliest * TICK <= now:
+            self.give_back_due()
+        elif self._awaited is None or earliest < self._awaited:
+            self._await(earliest)
+
+    def _await(self, tick: int) -> None:
+        from headrace.timer import timer
+
+        self._awaited = tick
+        # Weak, for a delay may be long and the queue be gone before.
+        book = ref(self)
+
+        def wake() -> None:
+            if (it := book()) is not None:
+                it.give_back_due()
+
+        timer.call_at(tick * TICK, wake)
+
+    def give_back_due(self) -> None:
+        """Give back to the queue what is due, and have the timer call again for what is not."""
+        queue = self._queue()
+        with self._lock:
+            ticks = self._ticks
+            while queue is not None and ticks and ticks[0] * TICK <= monotonic():
+                items = self._items.pop(heappop(ticks), [])
+                for envelope in items:
+                    self._give_back(queue, envelope)
+                queue._count_delayed(-len(items))
+            self._awaited = None
+            if ticks and queue is not None:
+                self._await(ticks[0])
+
+    def _give_back(self, queue: Any, envelope: Envelope) -> None:
+        try:
+            queue._give_back(envelope)
+        except Exception as error:  # a hook, or a comparison, of the user's: the item must not be lost
+            from headrace.backends.memory.dead import bury
+
+            bury(queue, self, envelope, error)
+
+    def drop_delayed(self) -> int:
+        """Forget all items that wait for their time, each counted as done. Returns how many."""
+        queue = self._queue()
+        with self._lock:
+            dropped = sum(map(len, self._items.values()))
+            items = [*self._items.values()]
+            self._items.clear()
+            self._ticks.clear()
+            if queue is not None:
+                queue._count_delayed(-dropped, dropped)
+        del items  # here, where their destructors find the lock free
+        return dropped
+
+
+_making = threading.Lock()
+
+
+def book_of(queue: Any) -> Book:
+    """The book of *queue*, made now if it has none."""
+    book: Book | None = queue._book
+    if book is None:
+        with _making:
+            book = queue._book
+            if book is None:
+                book = queue._book = Book(queue)
+    return book

@@ -1,0 +1,162 @@
+"""``queue.lease()``: an item that is settled, given back, or buried, once.
+
+On the memory rung a lease is kept by being held: when nobody refers to it any more, the item goes back to the queue.
+"""
+
+from __future__ import annotations
+
+from time import time
+
+from headrace.backends.memory.book import book_of
+from headrace.backends.memory.dead import DeadLetters, bury
+from headrace.backends.memory.envelope import enclosed
+from headrace.errors import LeaseLost
+
+TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Generic, TypeVar
+
+    from headrace.backends.memory.envelope import Envelope
+
+    T = TypeVar("T")
+
+    class _Generic(Generic[T]): ...
+else:
+    # Lease[str] must work, but importing typing takes longer than importing all of this package.
+    from types import GenericAlias
+
+    T = object
+
+    class _Generic:
+        __slots__ = ()
+        __class_getitem__ = classmethod(GenericAlias)
+
+
+__all__ = ["Lease", "dead_letters_of", "lease"]
+
+# What no list of ours ever holds anything in: a wait that nobody stops.
+NEVER: list[object] = []
+
+
+class Lease(_Generic[T]):
+    """One delivery of an item. Made by ``queue.lease()``.
+
+    As a context manager it settles itself: a block that ends is ``done()``, one that raises is ``retry()`` (and what it
+    raised goes on), unless the lease was settled in the block. A lease that nobody refers to any more is given
+    back to the queue. Of several calls that would settle it, in whatever threads, the first does; the
+    others raise ``LeaseLost``.
+
+    Attributes:
+        item: what was put.
+        attempt: which delivery of the item this is, counted from 1.
+    """
+
+    __slots__ = ("_envelope", "_held", "_queue", "attempt", "item")
+
+    def __init__(self, queue: Any, raw: Any) -> None:
+        self._queue = queue
+        # Deleted by who settles it: of several threads one succeeds, on every build.
+        self._held = True
+        envelope = self._envelope = enclosed(raw)
+        self.item: T = envelope.item
+        self.attempt: int = envelope.attempt
+
+    @property
+    def id(self) -> int:
+        """The number of the item in its queue. It stays the same however often the item is delivered."""
+        return book_of(self._queue).number(self._envelope)
+
+    def done(self) -> None:
+        """The item is done. Raises LeaseLost when the lease is not held any more. Never blocks."""
+        self._settle()
+        self._queue.task_done()
+
+    def retry(self, delay: float = 0.0) -> None:
+        """Give the item back to the queue, to be delivered again after *delay* seconds or a little later.
+
+        It goes in whatever the queue's bound, and although the queue may be shut down. Until it is ready it counts as
+        unfinished, not as waiting. Never blocks.
+
+        Raises:
+            LeaseLost: the lease is not held any more.
+            ValueError: *delay* is negative.
+        """
+        if not delay >= 0:
+            raise ValueError(f"'delay' must be a number of seconds, 0 or more, not {delay!r}")
+        self._settle()
+        give_back(self._queue, self._envelope, delay)
+
+    def fail(self, error: BaseException | str) -> None:
+        """Bury the item: it goes to ``queue.dead`` with *error*, and counts as done. Never blocks.
+
+        Raises LeaseLost when the lease is not held any more.
+        """
+        if not isinstance(error, BaseException):
+            error = RuntimeError(str(error))
+        self._settle()
+        bury(self._queue, book_of(self._queue), self._envelope, error)
+
+    def _settle(self) -> None:
+        try:
+            del self._held
+        except AttributeError:
+            raise LeaseLost(
+                f"attempt {self.attempt} at this item is over: it was settled before, or its time had run out"
+            ) from None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is still to be settled."""
+        return hasattr(self, "_held")
+
+    def __enter__(self) -> Lease[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self.is_held:
+            return
+        try:
+            if error is None:
+                self.done()
+            else:
+                self.retry()
+        except LeaseLost:
+            if error is None:
+                raise
+
+    def __del__(self) -> None:
+        try:
+            del self._held
+        except AttributeError:
+            return
+        give_back(self._queue, self._envelope, 0.0)
+
+    def __repr__(self) -> str:
+        from headrace.consumers.failure import shown
+
+        state = "" if self.is_held else ", settled"
+        return f"<Lease of {shown(self.item)}, attempt {self.attempt}{state}>"
+
+
+def give_back(queue: Any, envelope: Envelope, delay: float) -> None:
+    """Have a taken item delivered again, as its next attempt."""
+    if envelope.first_failed is None:
+        envelope.first_failed = time()
+    envelope.attempt += 1
+    if delay > 0:
+        book_of(queue).delay(queue, envelope, delay)
+    else:
+        queue._give_back(envelope)
+
+
+def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:
+    """Take the next item under a lease. Waits, and raises, as ``queue.get(block, timeout)`` does."""
+    return Lease(queue, queue._take(NEVER, block, timeout))
+
+
+def dead_letters_of(queue: Any) -> DeadLetters:
+    """What ``queue.dead`` is."""
+    return DeadLetters(queue, book_of(queue))
