@@ -11,7 +11,7 @@ from headrace.consumers.rich_bar import RateColumn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from rich.progress import TaskID
 
@@ -54,13 +54,21 @@ def notes(row: Row, waiting: int | None) -> str:
     return ", ".join(said)
 
 
+class Terminal(Console):
+    """stderr. When nobody reads it any more, rich would end the program."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Pass the error on. Called by rich while it is handled."""
+        raise  # noqa: PLE0704 - within rich's except clause
+
+
 class TerminalScreen:
     """The last lines of the terminal. What the program prints meanwhile scrolls by above them."""
 
     interval = 0.1
 
     def __init__(self) -> None:
-        self._bars = Bars(Console(stderr=True))
+        self._bars = Bars(Terminal(stderr=True))
         self._bars.start()
 
     def draw(self, rows: list[Row]) -> None:
