@@ -86,5 +86,10 @@ def test_a_summary_shows_each_consumer_and_of_many_the_range() -> None:
     assert cells(summary_html(many))["items each"] == ["1 to 20"]
 
 
+def test_a_run_shows_itself_in_a_notebook() -> None:
+    summary = headrace.consume(range(5), id, consumers=2)
+    assert cells(summary._repr_html_())["items"] == ["5"]
+
+
 def test_a_meter_says_in_words_what_it_draws() -> None:
     assert meter(3, 1000) == '<meter min="0" max="1000" value="3"></meter> 3 of 1,000'

@@ -64,6 +64,12 @@ class Summary(_SummaryFields):
             f"({_shown(self.items_per_second)} items/s) by {self._consumers()}"
         )
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from headrace.consumers.html import summary_html
+
+        return summary_html(self)
+
     def _consumers(self) -> str:
         consumers = _counted(len(self.per_consumer), "consumer")
         if len(self.per_consumer) <= NAMED_CONSUMERS:
