@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.consumers.consume import consume
     from headrace.consumers.consumer import Consumer
     from headrace.consumers.events import Event
+    from headrace.consumers.map import imap_unordered, map  # noqa: A004 - what it is in Python
     from headrace.consumers.producer import Producer
     from headrace.consumers.retry import Dead, Ignore, Retry, Stop
     from headrace.consumers.summary import Summary
@@ -52,7 +53,9 @@ __all__ = [
     "Summary",
     "__version__",
     "consume",
+    "imap_unordered",
     "implementation",
+    "map",
     "open",
 ]
 
