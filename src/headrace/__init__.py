@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from headrace.consumers.consumer import Consumer
     from headrace.consumers.events import Event
     from headrace.consumers.map import imap_unordered, map  # noqa: A004 - what it is in Python
+    from headrace.consumers.pipeline import Pipeline
+    from headrace.consumers.pipeline_summary import PipelineSummary
     from headrace.consumers.producer import Producer
     from headrace.consumers.retry import Dead, Ignore, Retry, Stop
     from headrace.consumers.summary import Summary
@@ -42,6 +44,8 @@ __all__ = [
     "LeaseLost",
     "LifoQueue",
     "NotSupported",
+    "Pipeline",
+    "PipelineSummary",
     "PriorityQueue",
     "Producer",
     "Queue",

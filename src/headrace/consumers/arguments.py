@@ -99,8 +99,8 @@ def close_if_generator(iterator: Iterator[object]) -> None:
         iterator.close()
 
 
-def check_handler(handler: object, what: str = "handler") -> None:
-    """Raise TypeError unless *handler* can be called with an item and does its work then."""
+def check_handler(handler: object, what: str = "handler", *, may_yield: bool = False) -> None:
+    """Raise TypeError unless *handler* can be called with an item and does its work then, or yields if it may."""
     if not callable(handler):
         raise TypeError(f"{what} must be a function of one item, not {type(handler).__name__}: {handler!r}")
     flags = _flags(handler)
@@ -109,7 +109,7 @@ def check_handler(handler: object, what: str = "handler") -> None:
             f"{what} {handler!r} is a coroutine function, which a thread would call without running it: "
             "make it a plain function (one that calls asyncio.run, say)"
         )
-    if flags & _GENERATOR:
+    if flags & _GENERATOR and not may_yield:
         raise TypeError(f"{what} {handler!r} is a generator function, which does nothing when called: remove its yield")
 
 

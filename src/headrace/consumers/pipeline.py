@@ -1,0 +1,184 @@
+"""``Pipeline``: stages of consumers with a bounded queue before each, from a source to a sink."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import GenericAlias
+
+from headrace.consumers.arguments import check_count, check_handler, check_source
+from headrace.consumers.pipeline_run import Run, Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Generic, TypeVar
+
+    from headrace.consumers.arguments import Source
+    from headrace.consumers.pipeline_summary import PipelineSummary
+    from headrace.consumers.retry import Retry
+
+    T = TypeVar("T")
+
+    class _Generic(Generic[T]): ...
+else:
+    # Pipeline[str] must work, but importing typing takes longer than importing all of this package.
+    T = object
+
+    class _Generic:
+        __slots__ = ()
+        __class_getitem__ = classmethod(GenericAlias)
+
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline(_Generic[T]):
+    """Stages that items go through, each with consumers of its own and a bounded queue before it.
+
+    ::
+
+        pipeline = (
+            headrace.Pipeline(open("addresses.txt"))
+            .stage(str.strip)
+            .stage(fetch, consumers=8, retry=headrace.Retry(attempts=3))
+            .stage(links_in, consumers=2)
+            .sink(store)
+        )
+        print(pipeline.run())
+
+    A pipeline is a plan, which nothing changes: ``stage`` and ``sink`` return a new one, and ``run`` runs it. It can
+    be run again if its source can be iterated over again: a list can, a function that returns an iterable can, and a
+    generator or a file has nothing left.
+
+    Args:
+        source: an iterable, or a function without arguments that returns one. Iterated over in the thread that calls
+            ``run``.
+
+    Raises:
+        TypeError: *source* is none.
+    """
+
+    __slots__ = ("_has_sink", "_source", "_stages")
+
+    def __init__(self, source: Source[T]) -> None:
+        check_source(source)
+        self._source: Source[Any] = source
+        self._stages: tuple[Stage, ...] = ()
+        self._has_sink = False
+
+    def stage(
+        self,
+        function: Callable[[T], Any],
+        consumers: int = 1,
+        *,
+        maxsize: int = 100,
+        retry: Retry | None = None,
+        name: str | None = None,
+    ) -> Pipeline[Any]:
+        """The same pipeline with one more stage, which gives each item to *function* and hands on what comes of it.
+
+        What *function* returns is one item for the next stage, a list too; None is none. If it is a generator function
+        (or returns a generator), each item that it yields goes on as it is yielded, None too. A stage
+        with several consumers does not keep the order of the items.
+
+        Args:
+            function: called with each item. With more than one consumer it must be safe to call from several threads.
+            consumers: how many threads, at least 1.
+            maxsize: how many items may wait before this stage; 0 is no bound. When it is full, the stage before, or
+                the reading of the source, waits.
+            retry: when to try an item again that has failed. It waits in the stage's queue meanwhile, and others go on
+                before it. What a generator yields is then handed on when it has come to its end.
+            name: what the stage is called in errors and in the summary; the function's name if it is not given.
+
+        Raises:
+            TypeError, ValueError: an argument is not what it should be; or the pipeline has its sink.
+        """
+        return self._with(function, consumers, maxsize, retry, name, sink=False)
+
+    def sink(
+        self,
+        function: Callable[[T], object],
+        consumers: int = 1,
+        *,
+        maxsize: int = 100,
+        retry: Retry | None = None,
+        name: str | None = None,
+    ) -> Pipeline[Any]:
+        """The same pipeline with its last stage. What *function* returns is ignored; all else is as for ``stage``.
+
+        A pipeline may do without: what its last stage returns is then dropped.
+        """
+        return self._with(function, consumers, maxsize, retry, name, sink=True)
+
+    def _with(
+        self,
+        function: Callable[[Any], Any],
+        consumers: int,
+        maxsize: int,
+        retry: Retry | None,
+        name: str | None,
+        *,
+        sink: bool,
+    ) -> Pipeline[Any]:
+        what = "sink" if sink else "stage"
+        if self._has_sink:
+            raise ValueError(f"nothing comes after the sink ({self._stages[-1].name}): add each {what} before it")
+        check_handler(function, f"a {what}'s function", may_yield=not sink)
+        check_count("consumers", consumers, 1, f"how many threads the {what} has")
+        check_count("maxsize", maxsize, 0, f"how many items may wait before the {what}, 0 for no bound")
+        check_retry(retry)
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"name must be a string, not {type(name).__name__}: {name!r}")
+        longer: Pipeline[Any] = Pipeline(self._source)
+        longer._stages = (*self._stages, Stage(name or name_of(function), function, consumers, maxsize, retry, sink))
+        longer._has_sink = sink
+        return longer
+
+    def run(self) -> PipelineSummary:
+        """Take all items of the source through all stages, and return when everything is done.
+
+        The first item that fails for good, in whatever stage, stops all stages at once: no further item is taken, what
+        waits is dropped, functions that are running come to their end, the source is closed if it is a generator, and
+        the error is raised. So does a failure of the source. While the source is computing or waiting
+        for its next item, nobody can stop it: a failure is raised after that.
+
+        Ctrl-C (``KeyboardInterrupt`` in the calling thread) stops all as well, but waits at most half a second for
+        functions that are running. Those that take longer are left behind in daemon threads, which do
+        not keep the program from ending.
+
+        Returns:
+            What each stage did, in numbers: ``print`` it.
+
+        Raises:
+            Exception: what a stage's function or the source raised, with notes that say in which stage and for which
+                item. Several (others may fail while they are coming to their end) are raised as one
+                ``ExceptionGroup``, or ``BaseExceptionGroup`` if one of them is no ``Exception``.
+            ValueError: there is no stage.
+        """
+        if not self._stages:
+            raise ValueError("a pipeline without stages has nothing to do: add one with .stage(function)")
+        return Run(self._stages).through(self._source)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline: {' -> '.join(['source', *(f'{one.name} x{one.consumers}' for one in self._stages)])}>"
+
+
+def check_retry(retry: object) -> None:
+    """Raise TypeError unless *retry* is a Retry or None."""
+    from headrace.consumers.retry import Retry
+
+    if isinstance(retry, type) and issubclass(retry, Retry):
+        raise TypeError("retry is the class Retry, not an object of it: write Retry(), with parentheses")
+    if retry is not None and not isinstance(retry, Retry):
+        raise TypeError(
+            f"retry must be headrace.Retry(...) or None, not {type(retry).__name__}: {retry!r} "
+            "(headrace.Retry(attempts=3) tries an item three times in all)"
+        )
+
+
+def name_of(function: object) -> str:
+    """What a stage is called whose function this is."""
+    inner: object = function
+    while isinstance(inner, partial):
+        inner = inner.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return str(getattr(inner, "__name__", None) or type(inner).__name__)  # pyright: ignore[reportUnknownArgumentType]

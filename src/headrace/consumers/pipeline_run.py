@@ -1,0 +1,294 @@
+"""One run of a ``Pipeline``: the queues and the threads of its stages, and what went wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections import namedtuple
+from time import monotonic, perf_counter
+from types import GeneratorType
+
+from headrace.backends.memory import Queue
+from headrace.consumers.arguments import SHUT_DOWN, close_if_generator, iterate
+from headrace.consumers.failure import note, note_item, shown
+from headrace.consumers.pipeline_summary import PipelineSummary, StageSummary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, NamedTuple, NoReturn
+
+    from headrace.consumers.arguments import Source
+    from headrace.consumers.retry import Retry
+
+    class Stage(NamedTuple):
+        """The plan of a stage."""
+
+        name: str
+        function: Callable[[Any], Any]
+        consumers: int
+        maxsize: int
+        retry: Retry | None
+        is_sink: bool
+
+else:
+    Stage = namedtuple("Stage", "name function consumers maxsize retry is_sink")
+
+__all__ = ["Run", "Stage"]
+
+# How long Ctrl-C waits for functions that are running, in seconds. The whole must be over within one.
+GRACE = 0.5
+
+END = object()
+
+
+class Stopped(BaseException):
+    """The next stage takes nothing more, for the run was stopped. Never leaves this module."""
+
+
+class Station:
+    """A stage at work: its queue, its threads, and where its results go."""
+
+    def __init__(self, run: Run, stage: Stage, following: Station | None) -> None:
+        self.run = run
+        self.stage = stage
+        self.queue: Queue[Any] = Queue(stage.maxsize)
+        self.threads = [Consumer(self, number) for number in range(1, stage.consumers + 1)]
+        self._following = following
+        # How many of the threads have not ended; guarded by the lock.
+        self._at_work = stage.consumers
+        self._lock = threading.Lock()
+
+    def hand_on(self, result: Any) -> None:
+        """Put a result before the next stage, waiting for room. Raises Stopped when the run was stopped."""
+        if self._following is not None:
+            try:
+                self._following.queue.put(result)
+            except SHUT_DOWN:
+                raise Stopped from None
+
+    def leave(self) -> None:
+        """A thread has ended. After the last one nothing more comes to the next stage."""
+        with self._lock:
+            self._at_work -= 1
+            last = not self._at_work
+        if last and self._following is not None:
+            self._following.queue.shutdown()
+
+    def summary(self) -> StageSummary:
+        """What was done, in numbers, when it is over."""
+        return StageSummary(
+            self.stage.name,
+            self.stage.consumers,
+            sum(one.items_in for one in self.threads),
+            sum(one.items_out for one in self.threads),
+            sum(one.retried for one in self.threads),
+            sum(one.busy for one in self.threads),
+        )
+
+
+class Consumer(threading.Thread):
+    """One consumer of a stage."""
+
+    def __init__(self, station: Station, number: int) -> None:
+        # They always end before run() returns or raises, except after Ctrl-C, when a function takes longer than the
+        # grace: as a daemon it cannot keep the program from ending.
+        super().__init__(name=f"{station.stage.name}-{number}", daemon=True)
+        self._station = station
+        self._function = station.stage.function
+        # Written by this thread alone, read when it has ended.
+        self.items_in = self.items_out = self.retried = 0
+        self.busy = 0.0
+
+    def run(self) -> None:
+        try:
+            if self._station.stage.retry is None:
+                self._handle_all()
+            else:
+                self._handle_all_with_retry(self._station.stage.retry)
+        except Stopped:
+            pass
+        except BaseException as error:
+            self._station.run.fail(error)
+        finally:
+            self._station.leave()
+            del self._station, self._function  # which refers to this thread: without the cycle both are soon gone
+
+    def _handle_all(self) -> None:
+        # Without task_done: this queue is nobody else's, and nobody joins it.
+        get = self._station.queue.get
+        while True:
+            try:
+                item = get()
+            except SHUT_DOWN:
+                return
+            self.items_in += 1
+            try:
+                self._hand_on(self._results(item))
+            except BaseException as error:
+                self._note(error, item)
+                raise
+            del item  # or it would live until the next one comes
+
+    def _handle_all_with_retry(self, retry: Retry) -> None:
+        lease_next, run = self._station.queue.lease, self._station.run
+        while not run.is_stopped:
+            try:
+                lease = lease_next()  # an item that is to be tried again goes back to the queue, and waits there
+            except SHUT_DOWN:
+                return
+            self.items_in += lease.attempt == 1
+            try:
+                results = [*self._results(lease.item)]
+            except BaseException as error:
+                if not retry.covers(error, lease.attempt):
+                    lease.done()  # for else it would go back to the queue
+                    self._note(error, lease.item)
+                    if lease.attempt > 1:
+                        note(error, f"at attempt {lease.attempt} of {retry.attempts}")
+                    raise
+                self.retried += 1
+                lease.retry(retry.delay_before(lease.attempt + 1))
+            else:
+                lease.done()
+                self._hand_on(results)
+                del results
+            del lease  # or the item would live until the next one comes
+        self._station.queue.shutdown(immediate=True)  # what was given back after the run was stopped
+
+    def _results(self, item: Any) -> Iterator[Any]:
+        """What comes of *item*, as it comes. The function's own time is counted."""
+        result = self._timed(self._function, item)
+        if self._station.stage.is_sink or result is None:
+            return
+        if not isinstance(result, GeneratorType):
+            yield result
+            return
+        try:
+            while (one := self._timed(next, result, END)) is not END:
+                yield one
+        finally:
+            result.close()
+
+    def _hand_on(self, results: Iterable[Any]) -> None:
+        try:
+            for result in results:
+                self._station.hand_on(result)
+                self.items_out += 1
+        finally:
+            if isinstance(results, GeneratorType):
+                results.close()
+
+    def _timed(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        begun = perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            self.busy += perf_counter() - begun
+
+    def _note(self, error: BaseException, item: Any) -> None:
+        if not isinstance(error, Stopped):
+            note(error, f"in the stage {self._station.stage.name}")
+            note_item(error, item)
+
+
+class Run:
+    """One run of a pipeline."""
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        # In the order in which they happened. Appended to by all threads.
+        self.errors: list[BaseException] = []
+        # Set once, by any thread, before the queues are shut down.
+        self.is_stopped = False
+        self._stations: list[Station] = []
+        self._items: Iterator[Any] = iter(())
+        self._read = 0
+        following: Station | None = None
+        for stage in reversed(stages):
+            following = Station(self, stage, following)
+            self._stations.insert(0, following)
+
+    def through(self, source: Source[Any]) -> PipelineSummary:
+        """Take all items of *source* through the stages, wait for the end, and raise what went wrong."""
+        begun = perf_counter()
+        try:
+            self._feed(source)
+            self._wait(None)
+            self._close_source()
+        except KeyboardInterrupt as interrupt:
+            self._give_up(interrupt)
+            raise
+        finally:
+            self._stop()  # whatever happened, no thread may stay behind, waiting for items
+        if self.errors:
+            self._raise_errors()
+        stages = tuple(station.summary() for station in self._stations)
+        return PipelineSummary(self._read, perf_counter() - begun, stages)
+
+    def fail(self, error: BaseException) -> None:
+        """Keep *error* and stop all stages: nothing more is put, what waits is dropped."""
+        self.errors.append(error)
+        self._stop()
+
+    def _stop(self) -> None:
+        self.is_stopped = True
+        for station in self._stations:
+            station.queue.shutdown(immediate=True)
+
+    def _feed(self, source: Source[Any]) -> None:
+        """Start the threads, and put what the source yields until it ends, it fails, or a stage has failed."""
+        first = self._stations[0].queue
+        try:
+            for station in self._stations:
+                for thread in station.threads:
+                    thread.start()
+            self._items = iterate(source)
+            for item in self._items:
+                self._read += 1
+                try:
+                    first.put(item)
+                except SHUT_DOWN:
+                    return
+                del item  # or it would live until the source yields another
+            first.shutdown()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if self._read:
+                note(error, f"after item {self._read} of the source")
+            self.fail(error)
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait until all threads have ended, for *timeout* seconds at most."""
+        deadline = None if timeout is None else monotonic() + timeout
+        for station in self._stations:
+            for thread in station.threads:
+                if thread.is_alive():  # Ctrl-C may have come before it was started
+                    thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+
+    def _close_source(self) -> None:
+        """Close the source if it is a generator. After the stages have ended: they may use what it holds open."""
+        try:
+            close_if_generator(self._items)
+        except Exception as error:
+            self.errors.append(error)
+
+    def _give_up(self, interrupt: KeyboardInterrupt) -> None:
+        """Stop all and wait no longer than the grace. Failures become notes: they must not hide the Ctrl-C."""
+        try:
+            self._stop()
+            self._wait(GRACE)
+            self._close_source()
+        except KeyboardInterrupt:
+            pass  # pressed again, out of patience; the first is raised
+        for error in self.errors:
+            note(interrupt, f"before this was raised, an item or the source had failed: {shown(error)}")
+
+    def _raise_errors(self) -> NoReturn:
+        errors = self.errors
+        self.errors = []  # their tracebacks refer to this object: no cycle may keep their items alive
+        try:
+            if len(errors) == 1:
+                raise errors[0]
+            raise BaseExceptionGroup("the pipeline was stopped by several failures", errors)
+        finally:
+            del errors
