@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 
+import pytest
+
 import headrace
 from headrace.backends.memory.html import queue_html
 from headrace.consumers.html import summary_html
@@ -57,8 +59,31 @@ def test_a_queue_shows_how_full_it_is_and_what_went_through() -> None:
     assert '<meter min="0" max="10" value="3">' in html
     assert shown["waiting"] == ["3 of 10"]
     assert shown["unfinished"] == shown["put in all"] == ["4"]
-    assert shown["got in all"] == ["1"]
-    assert "shut down" not in shown
+    assert shown["taken in all"] == ["1"]
+    assert shown["leased"] == ["1"]
+    assert list(shown) == ["waiting", "leased", "unfinished", "put in all", "taken in all"]
+
+
+def test_a_queue_shows_what_is_delayed_leased_and_dead_if_anything_is() -> None:
+    queue: headrace.Queue[int] = headrace.Queue()
+    queue.put_many(range(6))
+    queue.lease().retry(delay=100)
+    queue.lease().fail(ValueError("bad"))
+    queue.lease().fail(ValueError("bad"))
+    lease = queue.lease()
+    shown = cells(queue_html(queue))
+    assert [shown[name] for name in ("waiting", "delayed", "leased", "dead")] == [
+        ["2, without a bound"],
+        ["1"],
+        ["1"],
+        ["2"],
+    ]
+    lease.done()
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
+def test_each_kind_of_queue_shows_itself_in_a_notebook(kind: str) -> None:
+    assert f"<caption>{kind}</caption>" in getattr(headrace, kind)()._repr_html_()
 
 
 def test_a_queue_says_that_it_has_no_bound_or_is_shut_down() -> None:

@@ -26,11 +26,9 @@ def queue_html(queue: HasStats) -> str:
     rows: list[tuple[object, ...]] = [
         ("waiting", meter(stats.waiting, stats.maxsize) if bounded else f"{stats.waiting:,}, without a bound")
     ]
-    # Not every queue has all of these, and few have something to say about each.
-    rows += [
-        (name, number) for name in ("delayed", "leased", "dead") if (number := getattr(stats, name, None)) is not None
-    ]
-    rows += [("unfinished", stats.unfinished), ("put in all", stats.put_total), ("got in all", stats.get_total)]
+    # Most queues have nothing to say of these.
+    rows += [(name, number) for name in ("delayed", "leased", "dead") if (number := getattr(stats, name, 0))]
+    rows += [("unfinished", stats.unfinished), ("put in all", stats.put_total), ("taken in all", stats.get_total)]
     if stats.dropped_total:
         rows.append(("dropped", stats.dropped_total))
     if stats.is_shutdown:
