@@ -156,7 +156,12 @@ def test_more_threads_than_there_can_be_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["cat '{}'", 'cat "{}"', 'echo "a {} b"', "echo 'it is' '{}'", """echo "$(cat '{}')\""""]
+    "line",
+    [
+        *("cat '{}'", 'cat "{}"', 'echo "a {} b"', "echo 'it is' '{}'", """echo "$(cat '{}')\""""),
+        # What is in an item would be run.
+        *("echo \\{}", "echo `cat {}`", "echo `cat '{/.}'`", "cat <<END\n{}\nEND", "echo '{#}'"),
+    ],
 )
 def test_a_placeholder_within_quotes_is_refused(line: str) -> None:
     error = refusal("run", "--shell", line)
@@ -164,9 +169,14 @@ def test_a_placeholder_within_quotes_is_refused(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['echo "$(echo {})"', 'echo "it\'s" {}', "echo \\' {}", "echo 'a'{}'b'", "echo $(echo {}) {}"]
+    "line",
+    [
+        *('echo "$(echo {})"', 'echo "it\'s" {}', "echo \\' {}", "echo 'a'{}'b'", "echo $(echo {}) {}"),
+        *("echo `date` {}", "echo \\\\{}", "cat <<< {}", "awk '{print}' {}", "echo \"$(echo 'a')\" {/.}"),
+    ],
 )
 def test_a_placeholder_beside_quotes_is_filled_in(line: str) -> None:
     from headrace.cli.placeholder import is_within_quotes
+    from headrace.cli.vocabulary import PLAIN
 
-    assert not is_within_quotes(line.encode())
+    assert not is_within_quotes(PLAIN.pieces(line.encode()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ class Item:
     Attributes:
         line: the bytes of it as they stood in the input, without the separator.
         number: its place in the input, from 1.
-        fields: its values by name, where the input has names for them; None elsewhere.
+        fields: its values by name, where the input has names for them, strings or whatever JSON has; None elsewhere.
         arguments: its values by place: one for each input source, one for each column, or just the line.
         attempt: which time it is that it is tried, from 1. Written by whoever has it at that time.
     """
@@ -30,7 +30,7 @@ class Item:
         self,
         line: bytes,
         number: int,
-        fields: Mapping[str, bytes] | None = None,
+        fields: Mapping[str, Any] | None = None,
         arguments: tuple[bytes, ...] | None = None,
     ) -> None:
         self.line = line
