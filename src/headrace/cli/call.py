@@ -8,24 +8,28 @@ import threading
 from contextlib import suppress
 from contextvars import ContextVar
 from inspect import iscoroutine
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from headrace.cli.describe import ENCODING, describe_error, describe_item, encode
+from headrace.cli.describe import ENCODING, describe_error, describe_failure, describe_over_time, encode
 from headrace.cli.functions import is_coroutine_function
+from headrace.cli.outcome import Outcome
 from headrace.cli.output import STDOUT, OutputLost, Results
+from headrace.cli.refusal import Refused
 from headrace.cli.spawn import RunEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Protocol
 
     from _typeshed import ReadableBuffer
 
     from headrace.cli.coroutines import CoroutineCalls
-    from headrace.cli.crew import Handler
+    from headrace.cli.delivery import Delivery, Piece
     from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.spawn import Children
+    from headrace.cli.worker import Handler
 
     class Caller(Protocol):
         """How the function is called."""
@@ -107,33 +111,46 @@ class CallStep:
 
     Args:
         function: takes a string; where the items have fields, a dictionary of them.
+        name: how the function is called on the command line.
     """
 
     is_done_by_commands = False
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], name: str = "") -> None:
         self._function = function
+        self._name = encode(name)
         self._coroutines: CoroutineCalls | None = None
 
-    def begin(self, consumers: int, children: Children, output: Output) -> list[Handler]:
+    def begin(self, consumers: int, children: Children, output: Output, delivery: Delivery) -> list[Handler]:
         """A runner for each consumer; ``sys.stdout`` is replaced, and a thread started that writes results on time."""
         sys.stdout.flush()
         self._results = Results(output)
         self._writer = threading.Thread(target=self._results.flush_on_time, name="Writer", daemon=True)
         self._writer.start()
-        written = ItemBytes(self._results)
+        self._item_bytes = written = ItemBytes(self._results)
         sys.stdout = ItemOutput(written)
         if is_coroutine_function(self._function):
             from headrace.cli.coroutines import CoroutineCalls  # with asyncio, which takes its time
 
             self._coroutines = CoroutineCalls(self._function, children, written.of_coroutine)
             self._coroutines.start()
-        return [CallRunner(self._caller(written), self._results, output) for _ in range(consumers)]
+        self._writing = Writing(self._results, output, delivery)
+        return [self.another() for _ in range(consumers)]
+
+    def another(self) -> CallRunner:
+        """A runner for one more consumer."""
+        return CallRunner(self._caller(self._item_bytes), self._writing, self._name)
 
     def _caller(self, item_bytes: ItemBytes) -> Caller:
         if self._coroutines is None:
             return FunctionCaller(self._function, item_bytes)
         return CoroutineCaller(self._coroutines)
+
+    def write_rest(self, output: Output, delivery: Delivery) -> None:
+        """Write what is held until its turn, though that has not come. Raises ``OutputLost``."""
+        if delivery.order is not None:
+            delivery.order.write_rest(self._writing.write)
+        self._results.flush()
 
     def end(self) -> None:
         """Stop the threads that were started; by now they have nothing to do, or are stuck for ever."""
@@ -167,52 +184,97 @@ class CoroutineCaller:
         return self._coroutines.call(argument, self._written)
 
 
+class Writing:
+    """How what calls gave is written: results are gathered, failures are told at once."""
+
+    def __init__(self, results: Results, output: Output, delivery: Delivery) -> None:
+        self.results = results
+        self._output = output
+        self.delivery = delivery
+
+    def write(self, pieces: Iterable[Piece], note: str | None) -> None:
+        """Write all of it. Blocks while a reader is slow. Raises ``OutputLost``."""
+        for _, data in pieces:
+            self.results.add(data)
+        if note is not None:
+            with self._output.turn():
+                self._output.note(note)
+
+
 class CallRunner:
     """Calls a function with one item after the other. Each consumer has one of its own."""
 
-    def __init__(self, caller: Caller, results: Results, output: Output) -> None:
+    def __init__(self, caller: Caller, writing: Writing, name: bytes) -> None:
         self._caller = caller
         self._function = caller.call
-        self._results = results
-        self._output = output
+        self._writing = writing
+        self._add = writing.results.add if writing.delivery.is_plain else None
+        self._name = name
         self._written: list[bytes] | None = None
+        self._printed = b""
 
-    def handle(self, item: Item) -> bool:
-        """Call the function with *item*; True unless it raised, which is reported here.
+    def attempt(self, item: Item) -> Outcome:
+        """Call the function with *item*. What it printed and returned is kept.
 
         Raises:
-            OutputLost: the result cannot be written.
             RunEnded: the run is being ended, and so was the coroutine.
         """
         written = self._written
         if written is None:
             written = self._written = self._caller.begin()
         failure = None
-        fields = item.fields
+        begun, since = time(), perf_counter()
         try:
+            fields = item.fields
             # A dictionary of its own, which the function may change.
             result = self._function(item.line.decode(ENCODING, "surrogateescape") if fields is None else dict(fields))
             line = b"" if result is None else _as_line(result)
         except RunEnded:
             raise
+        except Refused as error:
+            line = b""
+            failure = error.message
         except (Exception, SystemExit) as error:
             line = b""
             failure = describe_error(error)
+        seconds = perf_counter() - since
         if written:
             line = b"".join(written) + line
             written.clear()
-        if line:
-            self._results.add(line)
-        if failure is None:
-            return True
-        with self._output.turn():
-            self._output.note(f"item {describe_item(item.line)} failed: {failure}")
-        return False
+        self._printed = line
+        return Outcome(failure, 0 if failure is None else 1, begun, seconds, [b"--call", self._name, item.line])
+
+    def over_time(self, item: Item, seconds: float, limit: float) -> Outcome:
+        """The call with *item* was given up after so many seconds, of *limit* that it had."""
+        words = [b"--call", self._name, item.line]
+        return Outcome(describe_over_time(limit), 1, time() - seconds, seconds, words, over_time=True)
+
+    def deliver(self, item: Item, outcome: Outcome) -> None:
+        """Write what the call gave, now or in its turn. Blocks while the reader is slow. Raises ``OutputLost``."""
+        failure = outcome.failure
+        if failure is None and self._add is not None:
+            if self._printed:
+                self._add(self._printed)
+            return
+        note = None if failure is None else describe_failure(item, failure)
+        self._writing.delivery.deliver(item, self.pieces(), note, self._writing.write)
+
+    def pieces(self) -> list[Piece]:
+        """What the call gave."""
+        return [(STDOUT, self._printed)] if self._printed else []
+
+    def stdout_bytes(self) -> int:
+        """How much that is."""
+        return len(self._printed)
+
+    def drop(self) -> None:
+        """Forget it."""
+        self._printed = b""
 
     def finish(self) -> None:
         """Write the results that are still gathered. Blocks while the reader is slow."""
         with suppress(OutputLost):
-            self._results.flush()
+            self._writing.results.flush()
 
 
 def _as_line(result: object) -> bytes:

@@ -10,9 +10,9 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headrace.cli.output import Output
+    from collections.abc import Iterator
 
-__all__ = ["Capture"]
+__all__ = ["Capture", "nameless_file"]
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 COPY_BYTES = 1 << 18
@@ -23,17 +23,20 @@ class Capture:
 
     Where both go to the same place in the end, such as a terminal, one file takes both, and what the command
     printed keeps its order.
+
+    Args:
+        apart: two files in any case.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
         self._null = os.open(os.devnull, os.O_RDONLY)
-        self._together = _same_place(STDOUT, STDERR)
+        self._together = not apart and _same_place(STDOUT, STDERR)
         self._files: list[tuple[int, int]] = []
         self._open()
 
     def _open(self) -> None:
-        out = _nameless_file()
-        error = out if self._together else _nameless_file()
+        out = nameless_file()
+        error = out if self._together else nameless_file()
         self._files = [(out, STDOUT)] if self._together else [(out, STDOUT), (error, STDERR)]
         self.file_actions = [
             (os.POSIX_SPAWN_DUP2, self._null, STDIN),
@@ -45,12 +48,16 @@ class Capture:
         """Whether nothing was printed."""
         return not any(_size(file) for file, _ in self._files)
 
-    def copy_to(self, output: Output) -> None:
-        """Write what was printed to where it belongs: standard output first, then standard error. In a turn only."""
+    def stdout_bytes(self) -> int:
+        """How much was printed to standard output; to both where one file takes both."""
+        return _size(self._files[0][0])
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """What was printed, and where it belongs: standard output first, then standard error."""
         for file, target in self._files:
             position = 0
             while data := os.pread(file, COPY_BYTES, position):
-                output.write(target, data)
+                yield target, data
                 position += len(data)
 
     def clear(self) -> None:
@@ -80,7 +87,8 @@ def _same_place(first: int, second: int) -> bool:
         return False
 
 
-def _nameless_file() -> int:
+def nameless_file() -> int:
+    """A new file to be written at its end and read anywhere, that is gone when it is closed. Raises ``OSError``."""
     # O_APPEND: a command may open its standard output again by name (/dev/stdout), with a position of its own.
     flags = os.O_RDWR | os.O_APPEND
     folder = os.environ.get("TMPDIR") or "/tmp"

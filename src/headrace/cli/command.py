@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
+from headrace.cli import status
 from headrace.cli.capture import Capture
-from headrace.cli.describe import describe_exit, describe_item
+from headrace.cli.delivery import write_whole
+from headrace.cli.describe import describe_exit, describe_failure, describe_over_time
+from headrace.cli.outcome import Outcome
 from headrace.cli.programs import find_program
 from headrace.cli.refusal import Refused
-from headrace.cli.spawn import RunEnded, outlived
+from headrace.cli.spawn import OVER_TIME, RunEnded, outlived
 
 if TYPE_CHECKING:
-    from headrace.cli.crew import Handler
+    from collections.abc import Iterable, Iterator
+
+    from headrace.cli.delivery import Delivery, Piece
     from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.placeholder import Template
     from headrace.cli.spawn import Children
+    from headrace.cli.worker import Handler
 
 __all__ = ["CommandStep"]
 
@@ -27,27 +34,37 @@ class CommandStep:
     Args:
         template: the command's words.
         program: its path; None where it depends on the item.
+        apart: standard output and standard error are captured apart even where they go to the same place.
     """
 
     is_done_by_commands = True
 
-    def __init__(self, template: Template, program: bytes | None) -> None:
+    def __init__(self, template: Template, program: bytes | None, *, apart: bool = False) -> None:
         self._template = template
         self._program = program
+        self._apart = apart
 
-    def begin(self, consumers: int, children: Children, output: Output) -> list[Handler]:
+    def begin(self, consumers: int, children: Children, output: Output, delivery: Delivery) -> list[Handler]:
         """A runner for each consumer.
 
         Raises:
             Refused: there cannot be so many.
         """
         try:
-            return [CommandRunner(self._template, self._program, children, output) for _ in range(consumers)]
+            return [
+                CommandRunner(self._template, self._program, children, output, delivery, Capture(apart=self._apart))
+                for _ in range(consumers)
+            ]
         except OSError as error:
             raise Refused(
                 f"-j {consumers}: {error.strerror}: each consumer keeps what its command prints in two files "
                 "(fewer consumers, or a higher ulimit -n, or TMPDIR elsewhere)"
             ) from error
+
+    def write_rest(self, output: Output, delivery: Delivery) -> None:
+        """Write what is held until its turn, though that has not come. Raises ``OutputLost``."""
+        if delivery.order is not None:
+            delivery.order.write_rest(lambda pieces, note: write_whole(output, pieces, note))
 
     def end(self) -> None:
         """Nothing is held."""
@@ -56,48 +73,75 @@ class CommandStep:
 class CommandRunner:
     """Runs the command for one item after the other. Each consumer has one of its own."""
 
-    def __init__(self, template: Template, program: bytes | None, children: Children, output: Output) -> None:
+    def __init__(
+        self,
+        template: Template,
+        program: bytes | None,
+        children: Children,
+        output: Output,
+        delivery: Delivery,
+        capture: Capture,
+    ) -> None:
         self._template = template
         self._program = program
         self._children = children
         self._output = output
-        self._capture = Capture()
+        self._delivery = delivery
+        self._capture = capture
+        # The last command, when something that it has started may still write to its output.
+        self._left_behind: int | None = None
 
-    def handle(self, item: Item) -> bool:
-        """Run the command for *item* to its end; True if it succeeded. Failures are reported here.
+    def attempt(self, item: Item) -> Outcome:
+        """Run the command for *item* to its end. What it printed is kept.
 
         Raises:
             RunEnded: the run is being ended, and so was the command.
-            OutputLost: what it printed cannot be written.
         """
+        begun, since = time.time(), time.perf_counter()
+        words: list[bytes] = []
         try:
             words = self._template.fill(item)
             pid = self._children.start(self._program or _program_of(words), words, self._capture)
         except (OSError, ValueError, Refused) as error:
-            self._write(item, _why_not_started(error))
-            return False
-        code, wanted_terminal = self._children.wait(pid)
+            return Outcome(_why_not_started(error), _status_of(error), begun, 0.0, words)
+        code, why_ended = self._children.wait(pid)
         if code and self._children.is_ending():
             raise RunEnded
-        failure = describe_exit(code) if code else None
-        if wanted_terminal:
-            failure = "it asked for the terminal, which the commands do not have"
-        self._write(item, failure)
-        if outlived(pid):
-            self._capture.abandon()
-        return failure is None
+        self._left_behind = pid
+        seconds = time.perf_counter() - since
+        if why_ended is OVER_TIME:
+            over = describe_over_time(self._children.seconds_each)
+            return Outcome(over, code, begun, seconds, words, over_time=True)
+        failure = why_ended or (describe_exit(code) if code else None)
+        return Outcome(failure, code, begun, seconds, words)
 
-    def _write(self, item: Item, failure: str | None) -> None:
-        """Write what the command printed and how it failed, without anything else in between."""
-        empty = self._capture.is_empty()
-        if empty and failure is None:
-            return
-        with self._output.turn():
-            self._capture.copy_to(self._output)
-            if failure is not None:
-                self._output.note(f"item {describe_item(item.line)} failed: {failure}")
-        if not empty:
+    def deliver(self, item: Item, outcome: Outcome) -> None:
+        """Write what the command printed and how it failed, now or in its turn. Raises ``OutputLost``."""
+        failure = outcome.failure
+        pieces: Iterable[Piece] = () if self._capture.is_empty() else self._capture.pieces()
+        if pieces or failure is not None or not self._delivery.is_plain:
+            note = None if failure is None else describe_failure(item, failure)
+            self._delivery.deliver(item, pieces, note, self._write)
+
+    def _write(self, pieces: Iterable[Piece], note: str | None) -> None:
+        write_whole(self._output, pieces, note)
+
+    def pieces(self) -> Iterator[Piece]:
+        """What the command printed."""
+        return self._capture.pieces()
+
+    def stdout_bytes(self) -> int:
+        """How much it printed to standard output."""
+        return self._capture.stdout_bytes()
+
+    def drop(self) -> None:
+        """Forget what the command printed."""
+        if not self._capture.is_empty():
             self._capture.clear()
+        if self._left_behind is not None:
+            if outlived(self._left_behind):
+                self._capture.abandon()
+            self._left_behind = None
 
     def finish(self) -> None:
         """Nothing is kept back."""
@@ -105,6 +149,13 @@ class CommandRunner:
 
 def _program_of(words: list[bytes]) -> bytes:
     return find_program(os.fsdecode(words[0]), suggest=False)
+
+
+def _status_of(error: Exception) -> int:
+    """The exit status that a shell would have had."""
+    if isinstance(error, Refused):
+        return error.exit_status
+    return status.NOT_FOUND if isinstance(error, FileNotFoundError) else status.NOT_EXECUTABLE
 
 
 def _why_not_started(error: Exception) -> str:

@@ -10,156 +10,25 @@ from typing import TYPE_CHECKING
 
 from headrace import Queue
 from headrace.cli import status
-from headrace.cli.describe import describe_rate
 from headrace.cli.ending import LOOK_SECONDS, Ending
-from headrace.cli.output import OutputLost
-from headrace.cli.signals import ENDED, OUTPUT_LOST, suspend_this_process
-from headrace.cli.spawn import RunEnded
-from headrace.consumers import Consumer, Producer
+from headrace.cli.rules import NO_RULES, Rules
+from headrace.cli.signals import ENDED, HALTED, OUTPUT_LOST, RECORD_LOST, suspend_this_process
+from headrace.cli.tally import Tally
+from headrace.cli.worker import MOST_WAITING_ITEMS, Feeder, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Protocol
-
+    from headrace.cli.halt import Halter
     from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.progress import Progress
+    from headrace.cli.replacing import Replacing
     from headrace.cli.signals import Events
     from headrace.cli.spawn import Children
+    from headrace.cli.worker import Handler, Source
 
-    class Source(Protocol):
-        """Where the items come from."""
-
-        def blocks(self) -> Iterator[list[Item]]:
-            """The items, as many at a time as came at once; never an empty list. Raises ``InputError``."""
-            ...
-
-        def stop(self) -> None:
-            """End the iteration, at once. May be called from any thread, and again."""
-            ...
-
-        def size_bytes(self) -> int | None:
-            """How many bytes there are to read; None where that cannot be known."""
-            ...
-
-    class Handler(Protocol):
-        """What a consumer does with an item."""
-
-        def handle(self, item: Item) -> bool:
-            """Do it; False when the item failed, which was reported. Raises ``RunEnded``, ``OutputLost``."""
-            ...
-
-        def finish(self) -> None:
-            """Write what is left to be written. Called in the consumer's thread, after the last item."""
-            ...
-
-
-__all__ = ["Crew", "Tally"]
-
-# How much may wait between the reader and the consumers. Much, for while the queue is full the reader is woken for
-# every item, which costs some per cent of what a command costs; bounded, for the input may have no end.
-MOST_WAITING_ITEMS = 16384
-MOST_WAITING_BYTES = 8 << 20
+__all__ = ["Crew"]
 
 LAST_INSTRUCTIONS_SECONDS = 0.1
-
-
-class Feeder(Producer["Item"]):
-    """Puts the items of the input into the queue."""
-
-    def __init__(self, queue: Queue[Item], source: Source, events: Events) -> None:
-        super().__init__(queue, name="Reader")
-        self._items = queue
-        self._input = source
-        self._events = events
-
-    def run(self) -> None:
-        """Put all items; called in the thread."""
-        try:
-            super().run()
-        finally:
-            self._events.post(ENDED)
-
-    def produce(self) -> Iterator[Item]:
-        """Yield the items, and keep what waits in the queue bounded in bytes too."""
-        for items in self._input.blocks():
-            longest = max([len(item.line) for item in items]) or 1
-            self._items.maxsize = max(1, min(MOST_WAITING_ITEMS, MOST_WAITING_BYTES // longest))
-            yield from items
-
-
-class Worker(Consumer["Item"]):
-    """Handles items, and counts them.
-
-    Attributes:
-        done, failed, handled_bytes: written by this thread alone, read by any at any time.
-    """
-
-    def __init__(self, queue: Queue[Item], handler: Handler, events: Events) -> None:
-        super().__init__(queue)
-        self._handle_item = handler.handle
-        self._finish = handler.finish
-        self._events = events
-        self.done = 0
-        self.failed = 0
-        self.handled_bytes = 0
-
-    def run(self) -> None:
-        """Handle items until there are no more; called in the thread."""
-        try:
-            super().run()
-            self._finish()
-        finally:
-            self._events.post(ENDED)
-
-    def consume(self, item: Item) -> None:
-        """Handle *item*, unless the run is being ended."""
-        try:
-            succeeded = self._handle_item(item)
-        except (RunEnded, OutputLost):
-            return
-        if succeeded:
-            self.done += 1
-        else:
-            self.failed += 1
-        self.handled_bytes += len(item.line) + 1  # and its separator
-
-
-class Tally:
-    """What the consumers have done so far. May be read at any time, from any thread."""
-
-    def __init__(self, workers: list[Worker], total_bytes: int | None) -> None:
-        self._workers = workers
-        self._begun = time.monotonic()
-        self.total_bytes = total_bytes
-
-    @property
-    def done(self) -> int:
-        """Items that succeeded."""
-        return sum(worker.done for worker in self._workers)
-
-    @property
-    def failed(self) -> int:
-        """Items that failed."""
-        return sum(worker.failed for worker in self._workers)
-
-    @property
-    def handled_bytes(self) -> int:
-        """How much of the input those items were."""
-        return sum(worker.handled_bytes for worker in self._workers)
-
-    @property
-    def seconds(self) -> float:
-        """How long it took until now."""
-        return time.monotonic() - self._begun
-
-    def summary(self) -> str:
-        """All of it in words."""
-        seconds, done, failed = self.seconds, self.done, self.failed
-        words = f"{done:,} done, {failed:,} failed" if failed else f"{done:,} done"
-        if seconds < 1:
-            return f"{words} in {seconds:.2f} s"  # too short for a rate that means anything
-        return f"{words} in {seconds:.1f} s ({describe_rate((done + failed) / seconds)})"
 
 
 class Crew:
@@ -167,21 +36,38 @@ class Crew:
 
     Args:
         handlers: one for each consumer.
+        replacing: replaces consumers whose call runs over time; None where none is.
     """
 
     def __init__(
-        self, source: Source, handlers: list[Handler], children: Children, events: Events, output: Output
+        self,
+        source: Source,
+        handlers: list[Handler],
+        children: Children,
+        events: Events,
+        output: Output,
+        rules: Rules = NO_RULES,
+        replacing: Replacing | None = None,
     ) -> None:
         self._source = source
         self._children = children
         self._events = events
         self._output = output
+        self._rules = rules
         self._queue: Queue[Item] = Queue(MOST_WAITING_ITEMS)
-        self._workers = [Worker(self._queue, handler, events) for handler in handlers]
-        # The reader last: there is someone to take what it puts.
-        self._threads: list[threading.Thread] = [*self._workers, Feeder(self._queue, source, events)]
+        self._workers = [Worker(self._queue, handler, events, rules) for handler in handlers]
+        self._feeder = Feeder(self._queue, source, events, rules)
+        self._replacing = replacing
         self._ending: Ending | None = None
-        self.tally = Tally(self._workers, source.size_bytes())
+        self.tally = Tally([*self._workers], source.size_bytes())
+        self._halter: Halter | None = None if rules.settling is None else rules.settling.halter
+        if self._halter is not None:
+            self._halter.when_reached = self._halt
+
+    @property
+    def _threads(self) -> list[threading.Thread]:
+        """Those that are worth waiting for. The reader is the last: there is someone to take what it puts."""
+        return [*self._workers, self._feeder]
 
     def run(self, progress: Progress) -> int:
         """Handle all items and return the exit status.
@@ -197,14 +83,29 @@ class Crew:
             # A mistake of ours. Nothing may go on running behind the traceback.
             self._end(signal.SIGTERM, status.FAILED)
             raise
+        if self._rules.settling is not None:
+            self.tally.given_up += self._rules.settling.end_waiting()
         if self._ending is not None:
             return self._ending.status
         for thread in self._threads:
             thread.join()  # raises what the thread has raised
+        return self._status()
+
+    def _status(self) -> int:
+        """The exit status of a run that was not ended from outside."""
+        if self._halter is not None and self._halter.is_reached and self._halter.rule.why == "success":
+            return status.DONE
         return status.FAILED if self.tally.failed else status.DONE
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the running items were ended, by a signal, say."""
+        return self._ending is not None
 
     def all_ended(self) -> bool:
         """Whether no thread of the crew is left behind. Waits a moment for those that have just done their last."""
+        if self._replacing is not None and self._replacing.any_left():
+            return False
         give_up_at = time.monotonic() + LAST_INSTRUCTIONS_SECONDS
         started = [thread for thread in self._threads if thread.ident is not None]
         for thread in started:
@@ -227,7 +128,7 @@ class Crew:
     def _wait_for(self, running: int, progress: Progress) -> None:
         """Wait until *running* threads have ended, and all that the commands have started if they are ended early."""
         while running or (self._ending is not None and self._children.any_left()):
-            for event in self._events.wait(progress.seconds_to_wait if self._ending is None else LOOK_SECONDS):
+            for event in self._events.wait(self._seconds_to_wait(progress)):
                 if event == ENDED:
                     running -= 1
                 else:
@@ -238,22 +139,54 @@ class Crew:
                     return
             progress.tick()
 
+    def _seconds_to_wait(self, progress: Progress) -> float | None:
+        """How long there is nothing to do unless an event comes. Ends what has run over time."""
+        if self._ending is not None:
+            return LOOK_SECONDS
+        waits = [] if progress.seconds_to_wait is None else [progress.seconds_to_wait]
+        if self._rules.deadlines is not None:
+            waits.append(self._rules.deadlines.look())
+        if self._replacing is not None:
+            try:
+                waits.append(self._replacing.look(self._workers, self._queue, self.tally))
+            except RuntimeError as error:
+                self._output.say(f"cannot replace a consumer whose call runs over time: {error}")
+                self._end(signal.SIGTERM, status.FAILED)
+                return LOOK_SECONDS
+        return min(waits, default=None)
+
     def _react(self, event: int) -> None:
-        """Do what a signal or a lost output asks for."""
+        """Do what a signal, a lost output or ``--halt`` asks for."""
         if event == signal.SIGTSTP:
             self._output.draw(b"")
             self._children.suspend_while(suspend_this_process)
+        elif event == HALTED:
+            if self._ending is None:
+                self._end(signal.SIGTERM, self._status())
         elif self._ending is not None:
             self._ending.hurry()
         elif event == OUTPUT_LOST:
             self._end(signal.SIGTERM, self._status_of_lost_output())
+        elif event == RECORD_LOST:
+            self._end(signal.SIGTERM, status.FAILED)
         else:
             self._end(event, status.by_signal(event))
 
-    def _end(self, signal_number: int, exit_status: int) -> None:
-        """Take no more items and end what runs."""
+    def _halt(self) -> None:
+        """Take no more items. Called in the thread that has ended the item that was one too many."""
+        self._take_no_more()
+        assert self._halter is not None
+        if self._halter.rule.now:
+            self._events.post(HALTED)
+
+    def _take_no_more(self) -> None:
+        self._rules.stop()
         self._queue.shutdown(immediate=True)
         self._source.stop()
+
+    def _end(self, signal_number: int, exit_status: int) -> None:
+        """Take no more items and end what runs."""
+        self._take_no_more()
         self._ending = Ending(self._children, signal_number, exit_status)
 
     def _status_of_lost_output(self) -> int:

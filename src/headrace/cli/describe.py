@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from headrace.cli import status
 
-__all__ = ["describe_error", "describe_exit", "describe_item", "describe_rate", "encode"]
+if TYPE_CHECKING:
+    from headrace.cli.item import Item
+
+__all__ = [
+    "describe_error",
+    "describe_exit",
+    "describe_failure",
+    "describe_item",
+    "describe_over_time",
+    "describe_rate",
+    "encode",
+]
 
 SHOWN_CHARACTERS = 100
 ENCODING = sys.getfilesystemencoding()
@@ -24,6 +36,17 @@ def describe_item(item: bytes) -> str:
 def describe_exit(code: int) -> str:
     """``exit status 3``, or ``killed by SIGKILL`` where *code* is minus the number of a signal."""
     return f"exit status {code}" if code >= 0 else f"killed by {status.signal_name(-code)}"
+
+
+def describe_failure(item: Item, failure: str) -> str:
+    """``item 'a b' failed: exit status 3``, and which attempt it was where it was not the first."""
+    attempts = f" (attempt {item.attempt})" if item.attempt > 1 else ""
+    return f"item {describe_item(item.line)} failed: {failure}{attempts}"
+
+
+def describe_over_time(limit: float) -> str:
+    """``it took longer than 1.5 s``."""
+    return f"it took longer than {limit:g} s"
 
 
 def describe_error(error: BaseException) -> str:

@@ -35,7 +35,17 @@ class HaltRule(NamedTuple):
         return f"{'now' if self.now else 'soon'},{self.why}={self.amount}{'%' if self.percent else ''}"
 
 
-class HaltType(click.ParamType):
+if TYPE_CHECKING:
+    _Type = click.ParamType[HaltRule | None]
+else:
+    _Type = click.ParamType  # which is not generic in every release
+
+
+def _nobody_cares() -> None:
+    pass
+
+
+class HaltType(_Type):
     """``now,fail=1``, ``soon,done=10%``, and so on, as GNU parallel has them; ``never``."""
 
     name = "halt"
@@ -60,15 +70,16 @@ class HaltType(click.ParamType):
 class Halter:
     """Counts what has ended, and says once that the run is to be halted.
 
-    Args:
-        when_reached: called once, in the thread that counted.
+    Attributes:
+        when_reached: called once, in the thread that counted. To be set before anything is counted.
+        is_reached: whether it was called.
     """
 
-    def __init__(self, rule: HaltRule, when_reached: Callable[[], None]) -> None:
+    def __init__(self, rule: HaltRule) -> None:
         self.rule = rule
+        self.when_reached: Callable[[], None] = _nobody_cares
         # Guards all below. Held for the time of a comparison.
         self._lock = threading.Lock()
-        self._when_reached = when_reached
         self._counted = 0
         self._read = 0
         self._all_were_read = False
@@ -81,7 +92,7 @@ class Halter:
                 self._counted += 1
             reached = self._look()
         if reached:
-            self._when_reached()
+            self.when_reached()
 
     def add_read(self, items: int) -> None:
         """So many more items are in the input: what a percentage is of."""
@@ -94,7 +105,7 @@ class Halter:
             self._all_were_read = True
             reached = self._look()
         if reached:
-            self._when_reached()
+            self.when_reached()
 
     def _look(self) -> bool:
         """Whether it is reached now, and was not before."""

@@ -68,9 +68,13 @@ class Output:
         try:
             _write_all(fd, data)
         except OSError as error:
-            self.error = error
-            self._when_lost()
+            self.lose(error)
             raise OutputLost from error
+
+    def lose(self, error: OSError) -> None:
+        """Nothing more can be written, because of *error*. May be called from any thread."""
+        self.error = error
+        self._when_lost()
 
     def note(self, message: str) -> None:
         """Write ``headrace: MESSAGE`` as a line of standard error; in a turn only. Raises ``OutputLost``."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from headrace.cli.describe import describe_rate
 
 if TYPE_CHECKING:
-    from headrace.cli.crew import Tally
     from headrace.cli.output import Output
+    from headrace.cli.tally import Tally
 
 __all__ = ["NoProgress", "PlainProgress", "Progress", "TerminalProgress"]
 
@@ -63,6 +63,7 @@ class Reading(NamedTuple):
 
     done: int
     failed: int
+    retried: int
     seconds: float
     rate: float
     fraction: float | None
@@ -73,6 +74,8 @@ class Reading(NamedTuple):
         words = [f"{self.done:,} done", describe_rate(self.rate)]
         if self.failed:
             words.append(f"{self.failed:,} failed")
+        if self.retried:
+            words.append(f"{self.retried:,} retried")
         if self.fraction is not None:
             words.append(f"{self.fraction:.0%}")
         if self.seconds_left is not None:
@@ -97,7 +100,7 @@ class Meter:
             self._samples.popleft()
         since, handled_before = self._samples[0]
         rate = (done + failed - handled_before) / max(seconds - since, 1e-6)
-        return Reading(done, failed, seconds, rate, *self._expect(seconds))
+        return Reading(done, failed, self._tally.retried, seconds, rate, *self._expect(seconds))
 
     def _expect(self, seconds: float) -> tuple[float | None, float | None]:
         total = self._tally.total_bytes

@@ -10,13 +10,17 @@ import click
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    FloatType = click.ParamType[float]
+else:
+    FloatType = click.ParamType  # which is not generic in every release
+
 __all__ = ["DURATION", "RATE", "Duration", "Rate"]
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_SECONDS = 100 * 365 * 86400.0
 
 
-class Duration(click.ParamType):
+class Duration(FloatType):
     """``1.5``, ``200ms``, ``10s``, ``5m``, ``2h``, ``1d``: seconds as a float."""
 
     name = "duration"
@@ -36,7 +40,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class Rate(click.ParamType):
+class Rate(FloatType):
     """``10/s``, ``90/m``, ``5/h``, or ``10`` for a second: items a second as a float."""
 
     name = "rate"

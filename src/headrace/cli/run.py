@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,10 +17,15 @@ from headrace.cli.refusal import Refused
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from headrace.cli.crew import Handler, Tally
+    from headrace.cli.delivery import Delivery
     from headrace.cli.output import Output
     from headrace.cli.progress import Progress
+    from headrace.cli.replacing import Replacing
+    from headrace.cli.rules import Rules
+    from headrace.cli.signals import Events
     from headrace.cli.spawn import Children
+    from headrace.cli.tally import Tally
+    from headrace.cli.worker import Handler
 
     class Step(Protocol):
         """What is done with each item.
@@ -30,8 +36,12 @@ if TYPE_CHECKING:
 
         is_done_by_commands: bool
 
-        def begin(self, consumers: int, children: Children, output: Output) -> list[Handler]:
+        def begin(self, consumers: int, children: Children, output: Output, delivery: Delivery) -> list[Handler]:
             """Get ready. Returns a handler for each consumer. Raises ``Refused``."""
+            ...
+
+        def write_rest(self, output: Output, delivery: Delivery) -> None:
+            """Write what is held until its turn, though that has not come. Raises ``OutputLost``."""
             ...
 
         def end(self) -> None:
@@ -45,6 +55,8 @@ STDIN, STDERR = 0, 2
 SHELL = "/bin/sh"
 # The last line is not worth waiting for when someone else is stuck in the middle of writing.
 SAY_SECONDS = 0.1
+# What was held back is, but only for so long.
+REST_SECONDS = 0.2
 
 EPILOG = """\b
 Examples:
@@ -122,11 +134,13 @@ def command(
     if os.name != "posix":
         raise Refused("headrace run needs a POSIX system, for its process groups and signals; demo and bench work here")
     policies = Policies(**{name: more.pop(name) for name in Policies._fields})
-    if policies != Policies():
-        raise Refused("--retries, --backoff, --timeout, --halt, --dead, --rate and what follows are not there yet")
-    step = _call_step(function_name, words, shell) if function_name else _command_step(words, shell)
+    step = (
+        _call_step(function_name, words, shell)
+        if function_name
+        else _command_step(words, shell, apart=policies.results is not None)
+    )
     fd = _open_input(input_path)
-    return _run(step, fd, b"\0" if null else b"\n", consumers or _cpus(), progress, policies)
+    return _run(step, fd, b"\0" if null else b"\n", consumers or _cpus(), progress, policies, shell=shell)
 
 
 def _cpus() -> int:
@@ -136,7 +150,7 @@ def _cpus() -> int:
         return os.cpu_count() or 1
 
 
-def _command_step(words: tuple[str, ...], shell: bool) -> Step:
+def _command_step(words: tuple[str, ...], shell: bool, *, apart: bool) -> Step:
     """What is to be done with each item: run a command."""
     from headrace.cli.command import CommandStep
     from headrace.cli.placeholder import CommandTemplate, ShellTemplate
@@ -146,9 +160,10 @@ def _command_step(words: tuple[str, ...], shell: bool) -> Step:
         raise click.UsageError("there is no COMMAND to run for each item (and no --call MODULE:FUNCTION)")
     encoded = [os.fsencode(word) for word in words]
     if shell:
-        return CommandStep(ShellTemplate(encoded), os.fsencode(SHELL))
+        return CommandStep(ShellTemplate(encoded), os.fsencode(SHELL), apart=apart)
     # A program that depends on the item is looked up for each.
-    return CommandStep(CommandTemplate(encoded), None if "{}" in words[0] else find_program(words[0]))
+    program = None if "{}" in words[0] else find_program(words[0])
+    return CommandStep(CommandTemplate(encoded), program, apart=apart)
 
 
 def _call_step(function_name: str, words: tuple[str, ...], shell: bool) -> Step:
@@ -158,7 +173,7 @@ def _call_step(function_name: str, words: tuple[str, ...], shell: bool) -> Step:
 
     if words or shell:
         raise click.UsageError("--call takes the place of COMMAND and of --shell: give one or the other")
-    return CallStep(find_function(function_name))
+    return CallStep(find_function(function_name), function_name)
 
 
 def _open_input(path: str) -> int:
@@ -175,29 +190,46 @@ def _open_input(path: str) -> int:
     return fd
 
 
-def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: bool | None, policies: Policies) -> int:
+def _run(
+    step: Step,
+    fd: int,
+    separator: bytes,
+    consumers: int,
+    wants_progress: bool | None,
+    policies: Policies,
+    *,
+    shell: bool,
+) -> int:
     """Do the step with each item, and return the exit status."""
     from headrace.cli.crew import Crew
+    from headrace.cli.delivery import Delivery
     from headrace.cli.item import LineSource
     from headrace.cli.output import Output
     from headrace.cli.reader import InputError, Reader
+    from headrace.cli.rulebook import Input, rules_for
     from headrace.cli.signals import OUTPUT_LOST, Events
     from headrace.cli.spawn import Children
 
     with Events() as events:
         output = Output(when_lost=lambda: events.post(OUTPUT_LOST))
-        children = Children()
+        rules = rules_for(
+            policies, Input(fd, separator), output, events, calls=not step.is_done_by_commands, shell=shell
+        )
+        children = Children(rules.deadlines)
+        delivery = Delivery(tag=policies.tag, order=rules.order)
         reader = Reader(fd, separator)
-        handlers = step.begin(consumers, children, output)
-        crew = Crew(LineSource(reader), handlers, children, events, output)
+        handlers = step.begin(consumers, children, output, delivery)
+        crew = Crew(LineSource(reader), handlers, children, events, output, rules, _replacing(step, events, rules))
         progress = _progress(wants_progress, crew.tally, output, fd)
         try:
             exit_status = crew.run(progress)
         except InputError as error:
             output.say(f"cannot read the input to its end: {error}")
             exit_status = status.FAILED
+        if rules.order is not None:
+            _write_rest(step, output, delivery, events, patient=not crew.was_ended)
         step.end()
-        _say_how_it_ended(crew.tally, output, exit_status, showed_progress=progress.finish())
+        _say_how_it_ended(crew.tally, output, exit_status, showed_progress=progress.finish(), rules=rules)
         # A call that is still running can neither be ended nor be waited for. And where there were only commands,
         # nothing is left to be done: to take the interpreter apart would take as long as twenty of them.
         if step.is_done_by_commands or not crew.all_ended():
@@ -205,7 +237,36 @@ def _run(step: Step, fd: int, separator: bytes, consumers: int, wants_progress: 
     return exit_status
 
 
-def _say_how_it_ended(tally: Tally, output: Output, exit_status: int, *, showed_progress: bool) -> None:
+def _replacing(step: Step, events: Events, rules: Rules) -> Replacing | None:
+    """Who replaces consumers whose call runs over time."""
+    if rules.call_seconds is None:
+        return None
+    from headrace.cli.call import CallStep
+    from headrace.cli.replacing import Replacing
+
+    assert isinstance(step, CallStep)
+    return Replacing(rules.call_seconds, step.another, events, rules)
+
+
+def _write_rest(step: Step, output: Output, delivery: Delivery, events: Events, *, patient: bool) -> None:
+    """Write what is held until its turn though that has not come: after a run that was ended early there is some."""
+    from threading import Thread
+
+    from headrace.cli.output import OutputLost
+
+    def write() -> None:
+        with suppress(OutputLost):
+            step.write_rest(output, delivery)
+
+    # In a thread, for whoever is to read it may not be reading.
+    writer = Thread(target=write, name="Rest", daemon=True)
+    writer.start()
+    writer.join(REST_SECONDS)
+    while patient and writer.is_alive() and not events.wait(REST_SECONDS):
+        pass
+
+
+def _say_how_it_ended(tally: Tally, output: Output, exit_status: int, *, showed_progress: bool, rules: Rules) -> None:
     """A last line on standard error, where there is more to know than an exit status of 0 says."""
     if output.error is not None:
         if output.error.errno != errno.EPIPE:
@@ -213,6 +274,8 @@ def _say_how_it_ended(tally: Tally, output: Output, exit_status: int, *, showed_
     elif exit_status > status.by_signal(0):
         name = status.signal_name(exit_status - status.by_signal(0))
         output.say(f"ended by {name}: {tally.summary()}", wait=SAY_SECONDS)
+    elif rules.settling is not None and rules.settling.halter is not None and rules.settling.halter.is_reached:
+        output.say(f"halted by --halt {rules.settling.halter.rule}: {tally.summary()}", wait=SAY_SECONDS)
     elif showed_progress or tally.failed:
         output.say(tally.summary(), wait=SAY_SECONDS)
 

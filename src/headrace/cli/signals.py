@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
-__all__ = ["ENDED", "ENDING_SIGNALS", "OUTPUT_LOST", "Events"]
+__all__ = ["ENDED", "ENDING_SIGNALS", "HALTED", "OUTPUT_LOST", "RECORD_LOST", "Events"]
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """What ends a run early. Each is left as it is where it was ignored when the run began, as under ``nohup``."""
@@ -20,6 +20,10 @@ ENDED = 200
 """A thread of the run has ended."""
 OUTPUT_LOST = 201
 """Nothing more can be written."""
+RECORD_LOST = 202
+"""A record of the run, such as its log, cannot be written."""
+HALTED = 203
+"""So many items have ended in a certain way that the running ones are to be ended."""
 
 READ_AT_MOST = 512
 

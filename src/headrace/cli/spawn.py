@@ -7,6 +7,7 @@ started, and so that Ctrl-C and Ctrl-Z in a terminal reach headrace alone, which
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import sys
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.cli.capture import Capture
+    from headrace.cli.deadlines import CommandDeadlines
 
-__all__ = ["Children", "RunEnded"]
+__all__ = ["OVER_TIME", "WANTED_TERMINAL", "Children", "RunEnded", "outlived", "signal_group"]
+
+WANTED_TERMINAL = "it asked for the terminal, which the commands do not have"
+OVER_TIME = "over time"
 
 # Python ignores these two signals in itself, and what is ignored stays so in children.
 RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -33,7 +38,8 @@ class RunEnded(Exception):
 class Children:
     """Starts commands and knows those that run. Its methods may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadlines: CommandDeadlines | None = None) -> None:
+        self._deadlines = deadlines
         # Held while a command is started: one that runs is always listed here, so that none escapes an end().
         # posix_spawn holds the GIL for as long, so on the default build the lock makes nobody wait.
         self._lock = threading.Lock()
@@ -55,7 +61,9 @@ class Children:
                 raise RunEnded
             pid = self._spawn(program, words, capture)
             self._running.add(pid)
-            return pid
+        if self._deadlines is not None:
+            self._deadlines.begin(pid)
+        return pid
 
     def _spawn(self, program: bytes, words: list[bytes], capture: Capture) -> int:
         try:
@@ -74,25 +82,27 @@ class Children:
             # A script that does not say what runs it: the shell does, as with every execvp.
             return self._spawn(SHELL, [SHELL, program, *words[1:]], capture)
 
-    def wait(self, pid: int) -> tuple[int, bool]:
+    def wait(self, pid: int) -> tuple[int, str | None]:
         """Wait until command *pid* has ended.
 
         Returns:
-            Its exit status, or minus the number of the signal that killed it; and whether that was ours, because it
-            had stopped to ask for the terminal, which no command gets.
+            Its exit status, or minus the number of the signal that killed it; and why we ended it, if we did:
+            ``WANTED_TERMINAL``, for it had stopped to ask for the terminal, which no command gets, or ``OVER_TIME``.
         """
-        wanted_terminal = False
+        why = None
         while True:
             _, status = os.waitpid(pid, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
                 break
             # Stopped otherwise (by kill -STOP, say) it is left alone until someone continues it.
             if os.WSTOPSIG(status) in TERMINAL_STOPS:
-                wanted_terminal = True
-                self._signal(pid, signal.SIGKILL)
+                why = WANTED_TERMINAL
+                signal_group(pid, signal.SIGKILL)
         with self._lock:
             self._running.discard(pid)
-        return os.waitstatus_to_exitcode(status), wanted_terminal
+        if self._deadlines is not None and self._deadlines.end(pid):
+            why = OVER_TIME
+        return os.waitstatus_to_exitcode(status), why
 
     def end(self, signal_number: int) -> None:
         """Start no more commands and send *signal_number* to the running ones, and to what they have started."""
@@ -101,9 +111,14 @@ class Children:
                 self._ending = set(self._running)
             groups = set(self._ending)
         for group in groups:
-            self._signal(group, signal_number)
+            signal_group(group, signal_number)
             # A stopped process would handle the signal only when it is continued.
-            self._signal(group, signal.SIGCONT)
+            signal_group(group, signal.SIGCONT)
+
+    @property
+    def seconds_each(self) -> float:
+        """How long a command may run."""
+        return math.inf if self._deadlines is None else self._deadlines.seconds
 
     def is_ending(self) -> bool:
         """Whether ``end`` was called."""
@@ -122,18 +137,19 @@ class Children:
         with self._lock:
             groups = set(self._running)
             for group in groups:
-                self._signal(group, signal.SIGTSTP)
+                signal_group(group, signal.SIGTSTP)
             suspended()
             for group in groups:
-                self._signal(group, signal.SIGCONT)
+                signal_group(group, signal.SIGCONT)
 
-    @staticmethod
-    def _signal(group: int, signal_number: int) -> None:
-        try:
-            os.killpg(group, signal_number)
-        except (ProcessLookupError, PermissionError):
-            # It has ended, or is another user's by now (sudo), which only that user can end.
-            pass
+
+def signal_group(group: int, signal_number: int) -> None:
+    """Send *signal_number* to a command and all that it has started, as far as they still run."""
+    try:
+        os.killpg(group, signal_number)
+    except (ProcessLookupError, PermissionError):
+        # It has ended, or is another user's by now (sudo), which only that user can end.
+        pass
 
 
 def outlived(group: int) -> bool:

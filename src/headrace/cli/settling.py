@@ -1,0 +1,117 @@
+"""What becomes of an item when an attempt at it has ended: another attempt, or its end, which is recorded."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from headrace.cli.output import OutputLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Protocol
+
+    from headrace import Retry
+    from headrace.cli.delivery import Piece
+    from headrace.cli.halt import Halter
+    from headrace.cli.item import Item
+    from headrace.cli.outcome import Outcome
+
+    class Printed(Protocol):
+        """What an attempt has printed."""
+
+        def pieces(self) -> Iterable[Piece]:
+            """All of it."""
+            ...
+
+        def stdout_bytes(self) -> int:
+            """How much of it went to standard output."""
+            ...
+
+    class Recorder(Protocol):
+        """Notes how items ended."""
+
+        name: str
+
+        def record(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
+            """Note how *item* ended. May be called from any thread. Raises ``OSError``."""
+            ...
+
+
+__all__ = ["Settling"]
+
+
+class Settling:
+    """Decides, and has it recorded. Its methods may be called from any thread.
+
+    Args:
+        retry: whether and when a failed item is tried again; None for never.
+        recorders: who is told of each item that has ended, for good.
+        halter: who counts them, to end the run early.
+        when_lost: called when a record cannot be written, with why.
+
+    Attributes:
+        stopping: no more items are started; what fails now has failed.
+    """
+
+    def __init__(
+        self,
+        retry: Retry | None,
+        recorders: list[Recorder],
+        halter: Halter | None,
+        when_lost: Callable[[str], None],
+    ) -> None:
+        self.retry = retry
+        self.halter = halter
+        self.stopping: bool = False
+        self._recorders = recorders
+        self._when_lost = when_lost
+        # Guards the items that wait for another attempt, each with how the last one ended.
+        self._lock = threading.Lock()
+        self._waiting: dict[int, tuple[Item, Outcome]] = {}
+
+    def delay_before_next(self, item: Item, outcome: Outcome) -> float | None:
+        """In how many seconds *item* is to be tried again; None when this was the end of it."""
+        if outcome.failure is None or self.retry is None or item.attempt >= self.retry.attempts:
+            return None
+        with self._lock:
+            if self.stopping:
+                return None
+            self._waiting[item.number] = item, outcome
+        return self.retry.delay_before(item.attempt + 1)
+
+    def begin(self, item: Item) -> bool:
+        """*item* is to be tried now. Returns whether it may be."""
+        with self._lock:
+            if self.stopping:
+                return False
+            if self._waiting and self._waiting.pop(item.number, None) is not None:
+                item.attempt += 1
+            return True
+
+    def end(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
+        """*item* has ended. Raises ``OutputLost`` when that cannot be recorded."""
+        self._record(item, outcome, printed)
+        if self.halter is not None:
+            self.halter.count(failed=outcome.failure is not None)
+
+    def _record(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
+        for recorder in self._recorders:
+            try:
+                recorder.record(item, outcome, printed)
+            except OSError as error:
+                self._when_lost(f"cannot write {recorder.name}: {error.strerror}")
+                raise OutputLost from error
+
+    def stop(self) -> None:
+        """Let no item be started any more, nor tried again."""
+        with self._lock:
+            self.stopping = True
+
+    def end_waiting(self) -> int:
+        """The items that wait for another attempt get none: they have failed. Returns how many; after ``stop``."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for item, outcome in waiting.values():
+            self._record(item, outcome, None)
+        return len(waiting)
