@@ -170,7 +170,7 @@ PyObject *hr_join_unless(hr_queue *, PyObject *);
 PyObject *hr_shutdown(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_clear(hr_queue *, PyObject *);
 void hr_drop_detached(hr_items *items, hr_heap *heap, Py_ssize_t count);
-void hr_release_joiners(hr_queue *queue);
+void hr_all_settled(hr_queue *queue);
 
 /* look.c */
 PyObject *hr_qsize(hr_queue *, PyObject *);

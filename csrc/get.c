@@ -18,7 +18,8 @@ hr_wait_for_item(hr_queue *queue, hr_turn *turn)
         if (queue->items.count > 0) {
             return HR_READY;
         }
-        if (queue->is_shutdown && queue->delayed == 0) {
+        /* Who works in a pool (stop) stays while anything may come back: what others hold may fail, and be retried. */
+        if (queue->is_shutdown && queue->delayed == 0 && (turn->stop == NULL || queue->unfinished == 0)) {
             PyErr_SetNone(queue->state->shutdown_error);
             return HR_ERROR;
         }

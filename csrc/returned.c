@@ -78,7 +78,7 @@ static PyObject *
 take_opened(hr_queue *queue, hr_turn *turn)
 {
     PyObject *remaining = hr_remaining(turn->deadline_ns);
-    PyObject *arguments[] = {turn->stop, turn->block ? Py_True : Py_False, remaining};
+    PyObject *arguments[] = {turn->stop == NULL ? Py_None : turn->stop, turn->block ? Py_True : Py_False, remaining};
     PyObject *result = remaining == NULL ? NULL : hr_call_opened(queue, "_take", arguments, 3, NULL);
     Py_XDECREF(remaining);
     return result;
@@ -115,16 +115,17 @@ take_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyOb
         || envelope_type(queue) == NULL || hr_parse_get_turn(queue, given[1], given[2], &turn) < 0) {
         return NULL;
     }
-    if (!PyList_Check(given[0])) {
-        PyErr_Format(PyExc_TypeError, "stop must be a list, not %R", given[0]);
+    if (given[0] != Py_None && !PyList_Check(given[0])) {
+        PyErr_Format(PyExc_TypeError, "stop must be a list or None, not %R", given[0]);
         return NULL;
     }
-    turn.stop = given[0];
+    turn.stop = given[0] == Py_None ? NULL : given[0];
     return take_waiting(queue, &turn);
 }
 
-/* _take(stop, block, timeout): get() that leaves envelopes closed, and that raises TakingStopped as soon as there is
- * something in the list `stop` (whoever puts it there calls _interrupt). */
+/* _take(stop, block, timeout): get() that leaves envelopes closed. With a list `stop` it is for who works in a pool: it
+ * raises TakingStopped as soon as there is something in the list (whoever puts it there calls _interrupt), and, once
+ * the queue is shut down, ShutDown when every item is settled, not before. */
 PyObject *
 hr_take_raw(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
@@ -243,7 +244,7 @@ count_delayed(hr_queue *queue, Py_ssize_t change, Py_ssize_t dropped)
         queue->returned_total += (unsigned long long)dropped;
         queue->unfinished = queue->unfinished > dropped ? queue->unfinished - dropped : 0;
         if (queue->unfinished == 0) {
-            hr_release_joiners(queue);
+            hr_all_settled(queue);
         }
     }
     if (queue->delayed == 0 && queue->is_shutdown) {
@@ -288,7 +289,7 @@ hr_interrupt(hr_queue *queue, PyObject *unused)
     else {
         hr_check_fork(queue);
         hr_gate_wake_all(&queue->gate, &queue->gate.getters);
-        hr_release_joiners(queue);
+        hr_gate_wake_all(&queue->gate, &queue->gate.joiners);
         HR_CHECK(queue);
         result = Py_NewRef(Py_None);
     }

@@ -1,12 +1,16 @@
 /* task_done, join, shutdown, clear. */
 #include "core.h"
 
+/* Nothing is unfinished any more: wake who waits for that, and for no more to come. */
 void
-hr_release_joiners(hr_queue *queue)
+hr_all_settled(hr_queue *queue)
 {
-    if (queue->gate.joiners.first != NULL) {
+    if (queue->gate.joiners.first != NULL || queue->is_shutdown) {
         hr_check_fork(queue);
         hr_gate_wake_all(&queue->gate, &queue->gate.joiners);
+    }
+    if (queue->is_shutdown) {
+        hr_gate_wake_all(&queue->gate, &queue->gate.getters);
     }
 }
 
@@ -44,7 +48,7 @@ task_done_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t nargs,
     }
     queue->unfinished -= count;
     if (queue->unfinished == 0) {
-        hr_release_joiners(queue);
+        hr_all_settled(queue);
     }
     Py_RETURN_NONE;
 }
@@ -55,7 +59,7 @@ hr_task_done(hr_queue *queue, PyObject *const *arguments, Py_ssize_t nargs, PyOb
     PyObject *result;
     Py_BEGIN_CRITICAL_SECTION(queue);
     if (HR_LIKELY(nargs == 0 && keywords == NULL && !queue->opened && queue->unfinished > 0
-                  && queue->gate.joiners.first == NULL)) {
+                  && !queue->is_shutdown && queue->gate.joiners.first == NULL)) {
         queue->unfinished--;
         result = Py_NewRef(Py_None);
     }
@@ -185,7 +189,7 @@ drop_waiting(hr_queue *queue)
     queue->dropped_total += (unsigned long long)count;
     queue->unfinished = queue->unfinished > count ? queue->unfinished - count : 0;
     if (queue->unfinished == 0) {
-        hr_release_joiners(queue);
+        hr_all_settled(queue);
     }
     hr_changed(queue, false);
     hr_drop_detached(&items, &heap, count);

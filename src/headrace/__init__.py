@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from headrace.consumers.producer import Producer
     from headrace.consumers.retry import Dead, Ignore, Retry, Stop
     from headrace.consumers.summary import Summary
+    from headrace.pool import ConsumerPool, PoolSummary
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Consumer",
+    "ConsumerPool",
     "Dead",
     "DeadLetter",
     "DeadLetters",
@@ -46,6 +48,7 @@ __all__ = [
     "NotSupported",
     "Pipeline",
     "PipelineSummary",
+    "PoolSummary",
     "PriorityQueue",
     "Producer",
     "Queue",
@@ -67,7 +70,7 @@ __all__ = [
 # `import queue` should cost what that costs.
 _LAZY = {
     "Consumer": "consumers.consumer",
-    "ConsumerPool": "consumers.pool",
+    "ConsumerPool": "pool.pool",
     "Dead": "consumers.retry",
     "DeadLetter": "backends.memory.dead",
     "DeadLetters": "backends.memory.dead",
@@ -76,7 +79,7 @@ _LAZY = {
     "Lease": "backends.memory.leasing",
     "Pipeline": "consumers.pipeline",
     "PipelineSummary": "consumers.pipeline_summary",
-    "PoolSummary": "consumers.pool_summary",
+    "PoolSummary": "pool.summary",
     "Producer": "consumers.producer",
     "Retry": "consumers.retry",
     "Stop": "consumers.retry",

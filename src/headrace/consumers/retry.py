@@ -6,7 +6,7 @@ from random import random
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     Verdict: TypeAlias = "Retry | Dead | Stop | Ignore | type[Retry] | type[Dead] | type[Stop] | type[Ignore]"
 
@@ -98,7 +98,7 @@ def check_seconds(name: str, value: object) -> None:
 
 def check_exceptions(on: object) -> tuple[type[BaseException], ...]:
     """*on* as a tuple of exception classes; TypeError when it is something else."""
-    classes = on if isinstance(on, tuple) else (on,)
+    classes: tuple[Any, ...] = on if isinstance(on, tuple) else (on,)
     for one in classes:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
             raise TypeError(f"on must be an exception class, or a tuple of them, not {one!r}")

@@ -60,8 +60,8 @@ class Summary(_SummaryFields):
     def __str__(self) -> str:
         failed = f", {self.failed:,} failed," if self.failed else ""
         return (
-            f"{_counted(self.items, 'item')}{failed} in {_shown(self.seconds)} s "
-            f"({_shown(self.items_per_second)} items/s) by {self._consumers()}"
+            f"{counted(self.items, 'item')}{failed} in {shown_number(self.seconds)} s "
+            f"({shown_number(self.items_per_second)} items/s) by {self._consumers()}"
         )
 
     def _repr_html_(self) -> str:
@@ -71,18 +71,18 @@ class Summary(_SummaryFields):
         return summary_html(self)
 
     def _consumers(self) -> str:
-        consumers = _counted(len(self.per_consumer), "consumer")
+        consumers = counted(len(self.per_consumer), "consumer")
         if len(self.per_consumer) <= NAMED_CONSUMERS:
             return f"{consumers}: " + ", ".join(f"{one.name} {one.items:,}" for one in self.per_consumer)
         counts = [one.items for one in self.per_consumer]
         return f"{consumers}: {min(counts):,} to {max(counts):,} each"
 
 
-def _counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def _shown(value: float) -> str:
+def shown_number(value: float) -> str:
     """Three digits, or all those of the whole part: 0.000213, 4.69, 1,530,112."""
     if value >= 100:
         return f"{value:,.0f}"

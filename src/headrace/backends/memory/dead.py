@@ -23,11 +23,12 @@ class DeadLetter:
         id: its number in its queue.
         error: what the last attempt raised. Its traceback is taken off it, for that would keep all that the failed
             function held: see ``traceback``.
+        priority: what it was put with, None if it was put without.
         attempts: how often the item was delivered.
         first_failed_at, failed_at: when the first and the last attempt failed, in seconds since the epoch.
     """
 
-    __slots__ = ("_lines", "_priority", "attempts", "error", "failed_at", "first_failed_at", "id", "item")
+    __slots__ = ("_lines", "attempts", "error", "failed_at", "first_failed_at", "id", "item", "priority")
 
     def __init__(self, envelope: Envelope, number: int, error: BaseException, attempts: int) -> None:
         self.item = envelope.item
@@ -36,7 +37,7 @@ class DeadLetter:
         self.attempts = attempts
         self.failed_at = time()
         self.first_failed_at = envelope.first_failed or self.failed_at
-        self._priority = envelope.priority
+        self.priority = envelope.priority
         self._lines = without_tracebacks(error)
 
     @property
@@ -155,10 +156,10 @@ class DeadLetters:
         if self._book.dead.pop(number, None) is None:
             self[number]
         try:
-            if letter._priority is None:
+            if letter.priority is None:
                 self._queue.put(letter.item, block, timeout)
             else:
-                self._queue.put(letter.item, block, timeout, priority=letter._priority)
+                self._queue.put(letter.item, block, timeout, priority=letter.priority)
         except BaseException:
             self._book.dead[number] = letter
             raise
@@ -192,7 +193,7 @@ class DeadLetters:
 
     def _repr_html_(self) -> str:
         from headrace.consumers.failure import shown
-        from headrace.consumers.html import table
+        from headrace.html import table
 
         rows = [(letter.id, shown(letter.item), letter.attempts, shown(letter.error)) for letter in self]
         return table("dead letters: id, item, attempts, error", rows)

@@ -35,9 +35,6 @@ else:
 
 __all__ = ["Lease", "dead_letters_of", "lease"]
 
-# What no list of ours ever holds anything in: a wait that nobody stops.
-NEVER: list[object] = []
-
 
 class Lease(_Generic[T]):
     """One delivery of an item. Made by ``queue.lease()``.
@@ -154,7 +151,7 @@ def give_back(queue: Any, envelope: Envelope, delay: float) -> None:
 
 def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:
     """Take the next item under a lease. Waits, and raises, as ``queue.get(block, timeout)`` does."""
-    return Lease(queue, queue._take(NEVER, block, timeout))
+    return Lease(queue, queue._take(None, block, timeout))
 
 
 def dead_letters_of(queue: Any) -> DeadLetters:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"]
 
-# A list that nobody ever puts anything in: for waits that nobody stops.
-NEVER: list[Any] = []
 NEGATIVE_TIMEOUT = "'timeout' must be a non-negative number"
 NO_CONTAINS = "'in' would take the items out of a queue: use qsize(), peek() or stats() to look into it"
 NO_PICKLE = (
@@ -266,9 +264,9 @@ class Queue:
 
     def _take_when_there(self, block: bool, timeout: float | None) -> Any:
         """The next item, waited for. The mutex must be held."""
-        return bare(Queue._take_raw_when_there(self, block, timeout, NEVER))
+        return bare(Queue._take_raw_when_there(self, block, timeout, None))
 
-    def _take_raw_when_there(self, block: bool, timeout: float | None, stop: list[Any]) -> Any:
+    def _take_raw_when_there(self, block: bool, timeout: float | None, stop: list[Any] | None) -> Any:
         """The next item, waited for, in the envelope that it has. The mutex must be held."""
         while True:
             taken = self._get_total + self._dropped_total
@@ -280,11 +278,11 @@ class Queue:
                 if self._qsize() or taken == self._get_total + self._dropped_total:
                     raise
 
-    def _wait_for_item(self, block: bool, timeout: float | None, stop: list[Any]) -> None:
+    def _wait_for_item(self, block: bool, timeout: float | None, stop: list[Any] | None) -> None:
         """Return with the mutex held and an item there, or raise. The mutex must be held."""
         if stop:
             raise TakingStopped
-        if self.is_shutdown and not self._qsize() and not self._delayed:
+        if Queue._is_at_its_end(self, stop):
             raise ShutDown
         deadline = deadline_after(timeout) if block else None
         while not self._qsize():
@@ -292,12 +290,18 @@ class Queue:
                 raise Empty
             self.not_empty.wait(
                 remaining_until(deadline),
-                unless=lambda: stop or self._qsize() or (self.is_shutdown and not self._delayed),
+                unless=lambda: stop or self._qsize() or Queue._is_at_its_end(self, stop),
             )
             if stop:
                 raise TakingStopped
-            if self.is_shutdown and not self._qsize() and not self._delayed:
+            if Queue._is_at_its_end(self, stop):
                 raise ShutDown
+
+    def _is_at_its_end(self, stop: list[Any] | None) -> bool:
+        """Whether nothing will come any more. Who works in a pool (*stop*) stays while others hold what may fail."""
+        if not self.is_shutdown or self._delayed or self._qsize():
+            return False
+        return stop is None or not self.unfinished_tasks
 
     def _take_out(self) -> Any:
         self.not_full.notify()
@@ -368,6 +372,8 @@ class Queue:
         with self.mutex:
             if self.unfinished_tasks <= count:
                 self.all_tasks_done.notify_all()
+                if self.is_shutdown:
+                    self.not_empty.notify_all()
             # From here on nothing is called that a signal handler could strike: the count is what it is compared as.
             if self.unfinished_tasks < count:
                 raise ValueError("task_done() called too many times")
@@ -382,9 +388,9 @@ class Queue:
         """
         deadline = deadline_after(timeout)
         with self.mutex:
-            Queue._wait_for_tasks(self, timeout, deadline, NEVER)
+            Queue._wait_for_tasks(self, timeout, deadline, None)
 
-    def _wait_for_tasks(self, timeout: float | None, deadline: float | None, stop: list[Any]) -> None:
+    def _wait_for_tasks(self, timeout: float | None, deadline: float | None, stop: list[Any] | None) -> None:
         # A function of its own, as every loop inside `with self.mutex` is: CPython 3.13 leaves the jump at the end of
         # a loop out of the block that it stands in, and an interrupt that falls there would not release the mutex.
         while self.unfinished_tasks:
@@ -415,8 +421,12 @@ class Queue:
 
         return dead_letters_of(self)
 
-    def _take(self, stop: list[Any], block: bool = True, timeout: float | None = None) -> Any:
-        """``get`` for pools: the item as it lies in the queue; ``TakingStopped`` once there is something in *stop*."""
+    def _take(self, stop: list[Any] | None, block: bool = True, timeout: float | None = None) -> Any:
+        """``get`` that leaves the item in its envelope.
+
+        With a list *stop* it is for who works in a pool: ``TakingStopped`` once there is something in the list, and
+        ``ShutDown`` when the queue is shut down and every item is settled, not before.
+        """
         with self.mutex:
             try:
                 return Queue._take_raw_when_there(self, block, timeout, stop)
@@ -438,7 +448,7 @@ class Queue:
     def _count_delayed(self, change: int, dropped: int = 0) -> None:
         """So many taken items more (or fewer) come back by themselves; so many never will."""
         with self.mutex:
-            if self._delayed + change <= 0 and self.is_shutdown:
+            if self.is_shutdown and (self._delayed + change <= 0 or self.unfinished_tasks <= dropped):
                 self.not_empty.notify_all()  # who waited for these alone is at the end
             if self.unfinished_tasks <= dropped:
                 self.all_tasks_done.notify_all()

@@ -1,13 +1,12 @@
 """Items that were taken and come back, in a queue that runs in Python: taken as they lie there, and put back.
 
 In such a queue an envelope lies in the container in its item's place, and in a heap inside of an ``Entry``. A class
-with a ``_put`` of its own never sees an envelope: it is given the bare item again, and the envelope waits in the queue's
-book under the identity of that object (of two waiting items that are the same object either may be found in it).
+with a ``_put`` of its own never sees an envelope: it is given the bare item again, and the envelope waits in the
+queue's book under the identity of that object (of two waiting items that are the same object either may be in it).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from heapq import heappop, heappush
 from types import MethodDescriptorType
 
@@ -34,7 +33,8 @@ def content(entry: Any) -> Any:
 
 def is_ours(queue: Any, hook: str) -> bool:
     """Whether neither the class of *queue* nor itself overrides *hook*."""
-    method = getattr(type(queue), hook)
+    cls: type = type(queue)
+    method: Any = getattr(cls, hook)
     ours = isinstance(method, MethodDescriptorType) or method.__module__ == "headrace.backends.memory.python"
     return ours and hook not in vars(queue)
 
@@ -64,7 +64,7 @@ def put_back(queue: Any, raw: Any, front: bool) -> None:
         put_stray(queue, raw)
     elif hasattr(queue, "_entries"):
         put_entry(queue, raw, front)
-    elif front and isinstance(queue.queue, deque):
+    elif front and hasattr(queue.queue, "appendleft"):
         queue.queue.appendleft(raw)
     else:
         queue.queue.append(raw)

@@ -1,0 +1,110 @@
+"""What becomes of an item that has failed: again, dead, ignored, or the end of all."""
+
+from __future__ import annotations
+
+from time import time
+
+from headrace.backends.memory.book import book_of
+from headrace.backends.memory.dead import bury
+from headrace.backends.memory.leasing import give_back
+from headrace.consumers.failure import note, note_item
+from headrace.consumers.retry import Dead, Ignore, Retry, Stop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    from headrace.backends.memory.envelope import Envelope
+    from headrace.consumers.retry import Verdict
+    from headrace.pool.consumer import PoolConsumer
+    from headrace.pool.work import Work
+
+    OnError: TypeAlias = str | Callable[[Any, BaseException, int], Verdict] | None
+
+__all__ = ["Failures", "check_on_error"]
+
+
+def check_on_error(on_error: object) -> None:
+    """Raise unless *on_error* is one of the words, a function, or None."""
+    if callable(on_error) and not isinstance(on_error, type):
+        return
+    if on_error not in (None, "stop", "dead"):
+        raise ValueError(
+            f"on_error must be 'stop', 'dead', or a function of (item, error, attempt) that returns "
+            f"headrace.Retry, Dead, Stop or Ignore, not {on_error!r}"
+        )
+
+
+class Failures:
+    """Deals with failed items as the pool's user has said. Called in the consumers' threads."""
+
+    def __init__(self, work: Work, retry: Retry | None, on_error: OnError) -> None:
+        self._work = work
+        self._retry = retry
+        self._decide = on_error if callable(on_error) else None
+        # What is done with items that are not tried again.
+        self._otherwise: type[Dead] | type[Stop] = (
+            Stop if on_error == "stop" or (on_error is None and not retry) else Dead
+        )
+
+    def deal_with(
+        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None
+    ) -> None:
+        """Settle a failed item, which the caller has taken out of the consumer's hand.
+
+        Args:
+            seconds: how long the handler ran, if anybody measured it.
+        """
+        try:
+            verdict = self._verdict(envelope, error)
+        except BaseException as mistake:
+            note(mistake, "raised by on_error, which was to say what becomes of the failed item")
+            mistake.__context__ = error
+            error, verdict = mistake, Stop()
+        if isinstance(verdict, Retry) and envelope.attempt < verdict.attempts:
+            self._try_again(consumer, envelope, error, seconds, verdict)
+        elif isinstance(verdict, Ignore):
+            self._work.queue.task_done()
+        else:
+            self._give_up(consumer, envelope, error, seconds, stop=isinstance(verdict, Stop))
+
+    def _verdict(self, envelope: Envelope, error: BaseException) -> Retry | Dead | Stop | Ignore:
+        if self._decide is None:
+            if self._retry is not None and self._retry.covers(error, envelope.attempt):
+                return self._retry
+            return self._otherwise()
+        verdict: Any = self._decide(envelope.item, error, envelope.attempt)
+        if isinstance(verdict, type):
+            verdict = verdict()
+        if not isinstance(verdict, (Retry, Dead, Stop, Ignore)):
+            raise TypeError(f"on_error returned {verdict!r}: return headrace.Retry(...), Dead, Stop or Ignore")
+        return verdict
+
+    def _try_again(
+        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, retry: Retry
+    ) -> None:
+        delay = retry.delay_before(envelope.attempt + 1)
+        consumer.retried += 1
+        # Before it is back in the queue, where another consumer may start it.
+        if self._work.tell_retried:
+            self._work.tell("retried", consumer, envelope, seconds=seconds, error=error, delay=delay)
+        give_back(self._work.queue, envelope, delay)
+
+    def _give_up(
+        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, *, stop: bool
+    ) -> None:
+        if envelope.first_failed is None:
+            envelope.first_failed = time()
+        consumer.dead += 1
+        if self._work.tell_dead:
+            self._work.tell("dead", consumer, envelope, seconds=seconds, error=error)
+        if stop:
+            note_item(error, envelope.item)
+            self._work.fail(error)
+        # Even an item that stops all is kept: it may be looked at, and be tried again. Its traceback stays with the
+        # error where that will be raised.
+        traceback = error.__traceback__
+        bury(self._work.queue, book_of(self._work.queue), envelope, error)
+        if stop:
+            error.__traceback__ = traceback

@@ -1,0 +1,387 @@
+"""``ConsumerPool``: consumers that are started, watched, replaced and stopped."""
+
+from __future__ import annotations
+
+from time import monotonic, perf_counter
+
+from headrace.consumers.arguments import SHUT_DOWN, check_count, check_handler, check_queue
+from headrace.consumers.failure import note, shown
+from headrace.consumers.registry import producers_of
+from headrace.consumers.retry import Retry, check_seconds
+from headrace.consumers.summary import ConsumerSummary
+from headrace.errors import Empty, NotSupported, TakingStopped
+from headrace.pool.failures import check_on_error
+from headrace.pool.puts import PutListening
+from headrace.pool.signals import Signals, raise_for
+from headrace.pool.summary import PoolSummary
+from headrace.pool.watch import watch
+from headrace.pool.work import SIGNAL, Work
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+    from types import TracebackType
+    from typing import Any, TypeVar
+
+    from headrace.consumers.events import Listener
+    from headrace.contract import QueueContract
+    from headrace.pool.failures import OnError
+
+    T = TypeVar("T")
+
+__all__ = ["ConsumerPool"]
+
+NEEDED = ("put", "get", "task_done", "join", "shutdown", "lease", "_take", "_give_back", "_interrupt", "_join")
+
+
+class ConsumerPool:
+    """Consumers of a queue, which are started on entering and stopped on leaving.
+
+    ::
+
+        with headrace.ConsumerPool(queue, fetch, consumers=8, retry=headrace.Retry()) as pool:
+            queue.put_many(urls)
+        print(pool.summary())
+
+    **Leaving normally** waits until every item of the queue is done or dead, and stops the consumers. Where
+    ``Producer`` objects put into the queue it waits for their end too. The queue can be used further unless it was shut
+    down. **Leaving with an exception** stops at once: nothing more is taken, handlers that are running come to their
+    end, for *grace* seconds at most, and the exception goes on.
+
+    **Failures**: an item whose handler raises is tried again as *retry* says: it waits in the queue, not in a consumer.
+    What has failed for good goes to ``queue.dead``. Without *retry* the first failure stops everything
+    (``on_error="stop"``): the queue is shut down, so that nobody stays blocked in a ``put``, what waits stays in it,
+    and leaving raises an ``ExceptionGroup`` of the failures, each with a note that names its item.
+
+    **A time limit** makes an item fail with ``TimeoutError``. A thread cannot be ended from outside: its consumer is
+    written off and replaced, and what the handler does after that does not count, but it does go on until it returns.
+    So a handler that hangs costs a thread; give what it calls a time limit of its own where you can.
+
+    **Signals**, in the main thread, unless the program has handlers of its own: the first SIGINT or SIGTERM drains
+    (``KeyboardInterrupt`` or ``SystemExit(143)`` is raised in the block, nothing more is taken, handlers that are
+    running have *grace* seconds, the rest is given back to the queue), a second one does not wait for them.
+
+    Handlers that are given up run on in daemon threads, which do not keep the program from ending; their items are
+    given back to the queue.
+
+    Args:
+        queue: a queue of Headrace.
+        handler: called with each item, in the consumers' threads. What it returns is ignored.
+        consumers: how many, at least 1.
+        kind: "thread"; the other kinds are not in this version.
+        retry: which failures are tried again, how often and when.
+        on_error: "stop" (the default without *retry*) or "dead" (the default with it): what becomes of items that are
+            not tried again; or a function of (item, error, attempt) that decides for each failure by
+            returning ``Retry(...)``, ``Dead``, ``Stop`` or ``Ignore``. It is called in the consumers' threads.
+        timeout: seconds that a handler may take for an item; None is no limit.
+        rate: how many items a second may be begun, over the whole pool; None is no limit.
+        key: a function of an item: of items with the same key (a host, say) only *per_key* are handled at a time. The
+            others wait aside, and the consumers go on with items of other keys.
+        per_key: how many items with the same key may be handled at a time.
+        grace: seconds that running handlers have to come to their end once the pool is stopped.
+        signals: whether to take over SIGINT and SIGTERM.
+        listeners: functions that are told what happens: see ``headrace.listeners``.
+        name: of the pool, in the names of its threads and in what listeners are told.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+        NotSupported: the queue, or this version, cannot do it.
+
+    All methods may be called from any thread; a pool is entered once.
+    """
+
+    def __init__(
+        self,
+        queue: QueueContract[T],
+        handler: Callable[[T], object],
+        consumers: int = 3,
+        kind: str = "thread",
+        *,
+        retry: Retry | None = None,
+        on_error: OnError = None,
+        timeout: float | None = None,
+        rate: float | None = None,
+        key: Callable[[T], Hashable] | None = None,
+        per_key: int = 1,
+        grace: float = 10.0,
+        signals: bool = True,
+        listeners: Iterable[Listener] = (),
+        name: str | None = None,
+    ) -> None:
+        check_queue(queue, ("put", "get", "task_done", "shutdown"), "ConsumerPool")
+        check_supported(queue)
+        check_handler(handler)
+        check_count("consumers", consumers, 1, "how many threads handle items")
+        check_kind(kind)
+        check_retry(retry)
+        check_on_error(on_error)
+        check_positive("timeout", timeout, "seconds for an item, or None for no limit")
+        check_positive("rate", rate, "items a second, or None for no limit")
+        check_count("per_key", per_key, 1, "how many items with the same key are handled at a time")
+        check_seconds("grace", grace)
+        if key is not None and not callable(key):
+            raise TypeError(f"key must be a function of an item, not {type(key).__name__}: {key!r}")
+        self.name = name or "ConsumerPool"
+        self.queue = queue
+        self._count = consumers
+        self._grace = grace
+        self._work = Work(
+            queue,
+            handler,
+            self.name,
+            retry=retry,
+            on_error=on_error,
+            timeout=timeout,
+            rate=rate,
+            key=key,
+            per_key=per_key,
+            listeners=listeners,
+        )
+        self._signals = Signals(self._on_signal) if signals else None
+        self._puts: PutListening | None = None
+        # The signals that came, in their order. Written in the main thread's signal handler.
+        self._came: list[int] = []
+        # Whether the block is over, and a signal is to be noted in place of being raised.
+        self._is_leaving = False
+        # Whether one was raised in the block.
+        self._was_raised = False
+        # When handlers that still run are given up; None as long as nothing is to be given up.
+        self._deadline: float | None = None
+        self._begun: float | None = None
+        self._ended: float | None = None
+
+    # -- while it works --------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """How many consumers there are that take items."""
+        with self._work.lock:
+            return sum(not one.stop for one in self._work.consumers)
+
+    @property
+    def busy(self) -> int:
+        """How many consumers are handling an item now."""
+        with self._work.lock:
+            return sum(bool(one.hand) for one in self._work.consumers)
+
+    @property
+    def errors(self) -> tuple[BaseException, ...]:
+        """The failures that have stopped the pool, in their order. They are raised on leaving."""
+        return tuple(self._work.errors)
+
+    def resize(self, consumers: int) -> None:
+        """Have so many consumers from now on. Those that are too many end after their item. Never blocks.
+
+        Raises:
+            RuntimeError: the pool is not entered, or is being stopped; or the system has no thread left.
+            TypeError, ValueError: *consumers* is not a whole number of at least 1.
+        """
+        check_count("consumers", consumers, 1, "how many threads handle items")
+        if self._begun is None or self._work.is_stopping or self._ended is not None:
+            raise RuntimeError(f"{self.name} is not at work: resize() is for inside of its with block")
+        self._work.resize(consumers)
+
+    def stop(self) -> None:
+        """Have the consumers take no more items. What waits stays in the queue, which can be used further.
+
+        Never blocks: leaving the block waits for handlers that are running.
+        """
+        self._work.stop_all(shut_down=False)
+
+    def summary(self) -> PoolSummary:
+        """What came of the work so far, in numbers. May be called at any time."""
+        everybody = list(self._work.everybody)
+        now = perf_counter() if self._ended is None else self._ended
+        return PoolSummary(
+            sum(one.items for one in everybody),
+            sum(one.dead for one in everybody),
+            sum(one.retried for one in everybody),
+            self._work.timed_out,
+            self._work.replaced,
+            0.0 if self._begun is None else now - self._begun,
+            tuple(ConsumerSummary(one.name, one.items) for one in everybody),
+        )
+
+    def __repr__(self) -> str:
+        state = "not entered" if self._begun is None else "left" if self._ended is not None else f"{self.busy} busy"
+        return f"<{self.name}: {self.running} consumers, {state}, of {self.queue!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+    # -- entering and leaving --------------------------------------------------------------------
+
+    def __enter__(self) -> ConsumerPool:
+        if self._begun is not None:
+            raise RuntimeError(f"{self.name} was entered before: make a new pool")
+        self._begun = perf_counter()
+        try:
+            self._enter()
+        except BaseException:
+            self._work.stop_all(shut_down=False)
+            self._end()
+            raise
+        return self
+
+    def _enter(self) -> None:
+        work = self._work
+        if self._signals is not None:
+            self._signals.install()
+        work.dispatch.start(self)
+        if work.dispatch.wants("put"):
+            self._puts = PutListening(work)
+            self._puts.start()
+        with work.lock:
+            for _ in range(self._count):
+                work.start()
+        if work.timeout is not None:
+            watch(work, work.timeout)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_leaving = True
+        interrupt: BaseException | None = None
+        try:
+            if error is None:
+                interrupt = self._drain()
+            self._stop(abnormal=error is not None or interrupt is not None or bool(self._came))
+        finally:
+            self._end()
+        self._raise_outcome(error, interrupt)
+
+    def _drain(self) -> BaseException | None:
+        """Wait until all is done, or the pool is stopped. Returns what else ended this wait (Ctrl-C), if anything."""
+        if self._came:
+            return None  # stopped by a signal, and what that raised was caught in the block
+        try:
+            if self.queue.is_shutdown or producers_of(self.queue).places:
+                # The consumers end when the queue is shut down and every item is settled.
+                self._wait_for_consumers()
+            self._work.queue._join(self._work.stop_joining)
+        except TakingStopped:
+            pass
+        except BaseException as interrupt:
+            return interrupt
+        return None
+
+    def _stop(self, *, abnormal: bool) -> None:
+        """Stop the consumers, and wait for their ends: for as long as it takes only where all is done."""
+        work = self._work
+        try:
+            if abnormal or not work.is_stopping:
+                work.stop_all(shut_down=abnormal)
+            if abnormal or work.errors:
+                self._begin_grace()
+            self._wait_for_consumers()
+        finally:
+            # Whatever ended the wait (a second Ctrl-C): nothing stays with a consumer.
+            work.write_off_all()
+            if work.limits:
+                work.limits.give_back_all()
+
+    def _begin_grace(self) -> None:
+        if self._deadline is None:
+            self._deadline = monotonic() + self._grace
+
+    def _wait_for_consumers(self) -> None:
+        """Wait until no consumer is left, the grace is over, or a second signal comes.
+
+        A first signal begins the grace, and stops the consumers.
+        """
+        work = self._work
+        while work.consumers:
+            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
+            try:
+                told = work.news.get(timeout=left)
+            except Empty:
+                return
+            if told is not SIGNAL:
+                continue
+            if len(self._came) > 1:
+                return
+            work.stop_all(shut_down=True)
+            self._begin_grace()
+
+    def _end(self) -> None:
+        """Give back what entering took."""
+        for consumer in list(self._work.everybody):
+            if consumer.has_ended:
+                consumer.join()
+        if self._puts is not None:
+            self._puts.stop()
+        self._work.dispatch.stop()
+        if self._signals is not None:
+            self._signals.restore()
+        self._ended = perf_counter()
+
+    def _raise_outcome(self, error: BaseException | None, interrupt: BaseException | None) -> None:
+        """Raise what is to come out of the block, or return for *error* to go on."""
+        errors = self._work.errors
+        # Once the pool has failed, the queue is shut down, and a put in the block says so: that is not the news.
+        if errors and (error is None or isinstance(error, SHUT_DOWN)) and interrupt is None and not self._came:
+            self._raise_errors()
+        out = error if error is not None else interrupt
+        for failure in errors if out is not None else ():
+            note(out, f"before this was raised, an item had failed: {shown(failure)}")  # type: ignore[arg-type]
+        if error is None and interrupt is not None:
+            raise interrupt
+        if error is None and self._came and not self._was_raised:
+            raise_for(self._came[0])
+
+    def _raise_errors(self) -> None:
+        errors = self._work.errors
+        count = len(errors)
+        what = "an item failed" if count == 1 else f"{count} items failed"
+        raise BaseExceptionGroup(f"{self.name} was stopped: {what}", list(errors)) from None
+
+    def _on_signal(self, number: int) -> None:
+        """In the signal handler, in the main thread: nothing here may wait for a lock that this thread may hold."""
+        self._came.append(number)
+        work = self._work
+        if not self._is_leaving:
+            # The consumers stop even if this is raised where the block ends, and __exit__ is never reached.
+            work.is_stopping = True
+            for consumer in list(work.consumers):
+                consumer.stop.append(1)
+            work.queue._interrupt()
+            self._was_raised = True
+            raise_for(number)
+        # Whoever waits in _drain or _wait_for_consumers goes on from here.
+        work.news.put(SIGNAL)
+        work.stop_joining.append(1)
+        work.queue._interrupt()
+
+
+def check_supported(queue: Any) -> None:
+    """Raise NotSupported unless *queue* can give items back."""
+    missing = [name for name in NEEDED if not hasattr(queue, name)]
+    if missing:
+        raise NotSupported(
+            f"a ConsumerPool needs a queue that takes items back (leases), and {queue!r} does not: use headrace.Queue()"
+        )
+
+
+def check_kind(kind: object) -> None:
+    """Raise unless *kind* is one that this version has."""
+    if kind in ("process", "async"):
+        raise NotSupported(f"kind={kind!r} is not in this version, which has kind='thread'")
+    if kind != "thread":
+        raise ValueError(f"kind must be 'thread' in this version, not {kind!r}")
+
+
+def check_retry(retry: object) -> None:
+    """Raise unless *retry* is a Retry or None."""
+    if retry is not None and not isinstance(retry, Retry):
+        hint = ": write headrace.Retry(), with parentheses" if retry is Retry else ""
+        raise TypeError(f"retry must be a headrace.Retry, or None, not {retry!r}{hint}")
+
+
+def check_positive(name: str, value: object, meaning: str) -> None:
+    """Raise unless *value* is None or a number greater than 0."""
+    if value is None:
+        return
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number ({meaning}), not {type(value).__name__}: {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be greater than 0 ({meaning}), not {value!r}")

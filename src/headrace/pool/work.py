@@ -1,0 +1,208 @@
+"""``Work``: what the consumers of a pool share, and who they are."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from time import time
+
+from headrace.backends.memory import SimpleQueue
+from headrace.backends.memory.book import book_of
+from headrace.backends.memory.leasing import give_back
+from headrace.consumers.events import Dispatch, Event
+from headrace.pool.consumer import PoolConsumer, take_from
+from headrace.pool.failures import Failures
+from headrace.pool.limits import Limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+    from typing import Any
+
+    from headrace.backends.memory.envelope import Envelope
+    from headrace.consumers.events import Listener
+    from headrace.consumers.retry import Retry
+    from headrace.pool.failures import OnError
+
+__all__ = ["ENDED", "SIGNAL", "STOPPED", "Work"]
+
+# What is told to who waits for the end.
+ENDED, STOPPED, SIGNAL = "a consumer has ended", "all are told to stop", "a signal came"
+
+
+class Work:
+    """The queue, the handler, the policies and the consumers of one pool.
+
+    ``lock`` guards ``consumers`` and ``everybody``: it is taken to start, stop and replace consumers, and never while
+    an item is handled. Reentrant, since a listener or a destructor may call the pool.
+    """
+
+    def __init__(
+        self,
+        queue: Any,
+        handler: Callable[[Any], object],
+        name: str,
+        *,
+        retry: Retry | None,
+        on_error: OnError,
+        timeout: float | None,
+        rate: float | None,
+        key: Callable[[Any], Hashable] | None,
+        per_key: int,
+        listeners: Iterable[Listener],
+    ) -> None:
+        self.queue = queue
+        self.handler = handler
+        self.name = name
+        self.timeout = timeout
+        self.is_timed = timeout is not None
+        self.dispatch = Dispatch(listeners)
+        self.tell_started = self.dispatch.wants("started")
+        self.tell_done = self.dispatch.wants("done")
+        self.tell_retried = self.dispatch.wants("retried")
+        self.tell_dead = self.dispatch.wants("dead")
+        self.limits = None if rate is None and key is None else Limits(self, rate, key, per_key)
+        self.failures = Failures(self, retry, on_error)
+        self.is_observed = self.is_timed or self.limits is not None or bool(self.dispatch)
+        self.lock = threading.RLock()
+        # Those that take items, or will end when they have been told to. Not those that were written off.
+        self.consumers: list[PoolConsumer] = []
+        # All that there ever were, for the summary.
+        self.everybody: list[PoolConsumer] = []
+        self.replaced = 0
+        self.timed_out = 0
+        # Whether everything is to end; set once. And whether it is because of a failure.
+        self.is_stopping = False
+        self.errors: list[BaseException] = []
+        # Ends the wait of who joins the queue.
+        self.stop_joining: list[int] = []
+        # For who waits for the end: see ENDED and the others. Safe to put into from a signal handler.
+        self.news: SimpleQueue[str] = SimpleQueue()
+
+    # -- who works -------------------------------------------------------------------------------
+
+    def start(self, expired: tuple[Envelope, BaseException, float] | None = None) -> None:
+        """Start one more consumer. The lock must be held. Raises RuntimeError when the system has no thread left."""
+        consumer = PoolConsumer(self, len(self.everybody) + 1, expired)
+        self.consumers.append(consumer)
+        self.everybody.append(consumer)
+        try:
+            consumer.start()
+        except BaseException:
+            self.consumers.remove(consumer)
+            self.everybody.remove(consumer)
+            raise
+
+    def ended(self, consumer: PoolConsumer, died: BaseException | None) -> None:
+        """A consumer ends; called by itself at its end. Replaces it if it was not meant to."""
+        with self.lock:
+            if consumer in self.consumers:
+                self.consumers.remove(consumer)
+                if died is not None and not self.is_stopping and not consumer.stop:
+                    self._replace_dead(consumer, died)
+        if self.dispatch.wants("stopped"):
+            self.dispatch.emit(Event("stopped", self.name, consumer.name, None, None, 0, time()))
+        consumer.has_ended = True
+        self.news.put(ENDED)
+
+    def _replace_dead(self, consumer: PoolConsumer, died: BaseException) -> None:
+        if self.limits:
+            self.limits.written_off(consumer)
+        if isinstance(died, Exception):
+            # One that has done nothing before it died would die again and again.
+            if not consumer.items + consumer.dead + consumer.retried:
+                self.fail(died)
+                return
+            logging.getLogger("headrace").error("%s died, and is replaced", consumer.name, exc_info=died)
+        self.replace()
+
+    def replace(self, expired: tuple[Envelope, BaseException, float] | None = None) -> None:
+        """Start a consumer in the place of one that is lost. The lock must be held."""
+        try:
+            self.start(expired)
+            self.replaced += 1
+        except RuntimeError as error:  # no thread left: with fewer consumers the work goes on
+            if expired is not None:
+                self.give_back(expired[0])
+            if not self.consumers:
+                self.fail(error)
+
+    def resize(self, count: int) -> None:
+        """Have *count* consumers: start more, or tell some to stop."""
+        with self.lock:
+            staying = [one for one in self.consumers if not one.stop]
+            for consumer in staying[count:]:
+                consumer.tell_to_stop()
+            for _ in range(count - len(staying)):
+                self.start()
+        self._let_look()
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def fail(self, error: BaseException) -> None:
+        """Stop everything because of *error*, which is raised by who leaves the pool."""
+        self.errors.append(error)
+        self.stop_all(shut_down=True)
+
+    def stop_all(self, *, shut_down: bool) -> None:
+        """Tell all consumers to take no more, and whoever waits for the end.
+
+        Args:
+            shut_down: put no more either: who is blocked in a put would stay so, for nobody takes any more.
+        """
+        with self.lock:
+            self.is_stopping = True
+            for consumer in self.consumers:
+                consumer.tell_to_stop()
+        self.stop_joining.append(1)
+        if shut_down:
+            self.queue.shutdown()
+        self._let_look()
+        self.news.put(STOPPED)
+
+    def _let_look(self) -> None:
+        self.queue._interrupt()
+        if self.limits:
+            self.limits.wake()
+
+    def write_off_all(self) -> None:
+        """Do not wait any longer: what consumers hold goes back to the queue, and what they still do does not count."""
+        with self.lock:
+            for consumer in self.consumers:
+                for envelope in take_from(consumer):
+                    self.give_back(envelope)
+            self.consumers.clear()
+
+    def give_back(self, envelope: Envelope) -> None:
+        """Let an item that was begun be delivered again."""
+        give_back(self.queue, envelope, 0.0)
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    def tell(
+        self,
+        kind: str,
+        consumer: PoolConsumer,
+        envelope: Envelope,
+        *,
+        seconds: float | None = None,
+        error: BaseException | None = None,
+        delay: float | None = None,
+    ) -> None:
+        """Tell the listeners what happens to an item."""
+        number = book_of(self.queue).number(envelope)
+        self.dispatch.emit(
+            Event(
+                kind,
+                self.name,
+                consumer.name,
+                envelope.item,
+                number,
+                envelope.attempt,
+                time(),
+                seconds,
+                error,
+                delay,
+                envelope.headers,
+            )
+        )
