@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
+from headrace.consumers.events import KINDS
 from headrace.consumers.failure import shown
 
 TYPE_CHECKING = False
@@ -26,7 +27,8 @@ class LogListener:
     some 200 characters. The record's attributes are ``event``, ``queue``, ``consumer``, ``item_id``, ``attempt``,
     ``seconds``, ``delay``, ``error`` and ``item``; those that an event has nothing for are absent.
 
-    Safe to use from several threads, and for several pools.
+    Whether DEBUG is enabled is asked once for a pool, when that is made: puts and starts that nobody wants to see then
+    cost nothing. Safe to use from several threads, and for several pools.
 
     Args:
         logger: where to; ``logging.getLogger("headrace")`` when left out.
@@ -43,6 +45,13 @@ class LogListener:
             "dead": max(level, logging.ERROR),
             "stopped": level,
         }
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The events that are wanted now: puts and starts only if their level is enabled."""
+        if self._logger.isEnabledFor(self._levels["put"]):
+            return KINDS
+        return KINDS - {"put", "started"}
 
     def __call__(self, event: Event) -> None:
         """Log *event*, if its level is enabled."""

@@ -16,16 +16,15 @@ with needs("OpenTelemetryListener", "opentelemetry-api", extra="otel"):
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextvars import Token
     from typing import Any
 
-    from opentelemetry.context import Context
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Span, TracerProvider
 
     from headrace.consumers.events import Event
 
     Attributes = dict[str, str | int]
+    Delivery = tuple[str, int | None, int]  # queue, id and attempt
 
 __all__ = ["OpenTelemetryListener"]
 
@@ -77,7 +76,9 @@ class OpenTelemetryListener:
         # Guards what follows; pools are entered and left, and items written off, by any thread.
         self._lock = threading.Lock()
         self._names: list[str] = []
-        self._handling: dict[tuple[str, int | None, int], Handling] = {}
+        self._spans: dict[Delivery, Span] = {}
+        # What the thread at hand handles: only in its own thread can a span be stopped from being current.
+        self._here = threading.local()
 
     def start(self, pool: Any) -> None:
         """Keep the name of *pool* for the spans of puts."""
@@ -88,11 +89,9 @@ class OpenTelemetryListener:
         """Forget one pool, and end the spans of handlers that were left behind when it is the last."""
         with self._lock:
             self._names.pop()
-            left = [] if self._names else list(self._handling.values())
-            if left:
-                self._handling.clear()
-        for handling in left:
-            handling.end()
+            left = [] if self._names else list(self._spans)
+        for delivery in left:
+            self._finish(delivery)
 
     def on_put(self, item: object) -> dict[str, str]:
         """Make the span of a put, and return the headers that carry its context."""
@@ -114,6 +113,10 @@ class OpenTelemetryListener:
 
     def _begin(self, event: Event) -> None:
         """Begin the span of a handler, and make it current in this thread, which is the handler's."""
+        delivery = event.queue, event.id, event.attempt
+        before: Delivery | None = getattr(self._here, "delivery", None)
+        if before is not None:  # whose end nobody was told of
+            self._finish(before)
         attributes = described("process", event.queue)
         attributes["messaging.message.id"] = str(event.id)
         attributes["messaging.headrace.message.delivery_attempt"] = event.attempt
@@ -121,41 +124,36 @@ class OpenTelemetryListener:
             span_name(attributes), kind=SpanKind.CONSUMER, attributes=attributes, links=links_to(event.headers)
         )
         with self._lock:
-            self._handling[event.queue, event.id, event.attempt] = Handling(span)
+            self._spans[delivery] = span
+        self._here.delivery = delivery
+        self._here.token = context.attach(trace.set_span_in_context(span))
         self._consumed.add(1, of_metric("process", event.queue))
 
     def _end(self, event: Event) -> None:
         """End the span of a handler that has returned or raised, or was written off (then in another thread)."""
-        with self._lock:
-            handling = self._handling.pop((event.queue, event.id, event.attempt), None)
         attributes = of_metric("process", event.queue)
         if event.error is not None:
             attributes["error.type"] = type_name(event.error)
         if event.seconds is not None:
             self._duration.record(event.seconds, attributes)
-        if handling is not None:
-            handling.end(event.kind, event.error)
+        self._finish((event.queue, event.id, event.attempt), event.kind, event.error)
 
-
-class Handling:
-    """A handler's span from its begin to its end. Made in the handler's thread."""
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._thread = threading.get_ident()
-        self._token: Token[Context] = context.attach(trace.set_span_in_context(span))
-
-    def end(self, outcome: str | None = None, error: BaseException | None = None) -> None:
-        """End the span. Only the handler's own thread can stop it from being current there."""
-        if self._thread == threading.get_ident():
-            context.detach(self._token)
+    def _finish(self, delivery: Delivery, outcome: str | None = None, error: BaseException | None = None) -> None:
+        """End a span, if it has not ended before, and stop it from being current if it is that here."""
+        if getattr(self._here, "delivery", None) == delivery:
+            context.detach(self._here.token)
+            self._here.delivery = self._here.token = None
+        with self._lock:
+            span = self._spans.pop(delivery, None)
+        if span is None:
+            return
         if outcome is not None:
-            self._span.set_attribute("messaging.headrace.outcome", outcome)
+            span.set_attribute("messaging.headrace.outcome", outcome)
         if error is not None:
-            self._span.set_attribute("error.type", type_name(error))
-            self._span.record_exception(error)
-            self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
-        self._span.end()
+            span.set_attribute("error.type", type_name(error))
+            span.record_exception(error)
+            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        span.end()
 
 
 def described(operation: str, queue: str | None) -> Attributes:
