@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.spawn import Children
+    from headrace.cli.vocabulary import Vocabulary
     from headrace.cli.worker import Handler
 
     class Caller(Protocol):
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
             """Called once in the consumer's thread: the list that takes what a call writes, to be emptied after it."""
             ...
 
-        def call(self, argument: Any, /) -> Any:
-            """What the function returns for *argument*."""
+        def call(self, *arguments: Any) -> Any:
+            """What the function returns for *arguments*."""
             ...
 
 
@@ -106,18 +107,50 @@ class ItemOutput(io.TextIOBase):
         return len(text)
 
 
+class Giving:
+    """What a function is called with: the item as a string, its fields as a dictionary, or a string for each input.
+
+    Attributes:
+        count: how many arguments there are.
+        arguments: makes them out of an item. Raises ``Refused`` for one that is no record.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.count = 1
+        self.arguments: Callable[[Item], tuple[Any, ...]] = _as_text
+        if vocabulary.names is not None or vocabulary.has_own_names:
+            self.arguments = _as_dictionary
+        elif vocabulary.columns > 1:
+            self.count = vocabulary.columns
+            self.arguments = _as_texts
+
+
+def _as_text(item: Item) -> tuple[str]:
+    return (item.line.decode(ENCODING, "surrogateescape"),)
+
+
+def _as_texts(item: Item) -> tuple[str, ...]:
+    return tuple([value.decode(ENCODING, "surrogateescape") for value in item.arguments])
+
+
+def _as_dictionary(item: Item) -> tuple[dict[str, Any]]:
+    # One of its own, which the function may change.
+    return (dict(item.fields or {}),)
+
+
 class CallStep:
     """Call a function, or run a coroutine, with each item.
 
     Args:
-        function: takes a string; where the items have fields, a dictionary of them.
+        function: takes what *giving* makes of an item.
         name: how the function is called on the command line.
     """
 
     is_done_by_commands = False
 
-    def __init__(self, function: Callable[[Any], Any], name: str = "") -> None:
+    def __init__(self, function: Callable[..., Any], name: str, giving: Giving) -> None:
         self._function = function
+        self._giving = giving
         self._name = encode(name)
         self._coroutines: CoroutineCalls | None = None
 
@@ -139,7 +172,7 @@ class CallStep:
 
     def another(self) -> CallRunner:
         """A runner for one more consumer."""
-        return CallRunner(self._caller(self._item_bytes), self._writing, self._name)
+        return CallRunner(self._caller(self._item_bytes), self._writing, self._name, self._giving)
 
     def _caller(self, item_bytes: ItemBytes) -> Caller:
         if self._coroutines is None:
@@ -163,7 +196,7 @@ class CallStep:
 class FunctionCaller:
     """Calls the function in the thread of the consumer that has this caller."""
 
-    def __init__(self, function: Callable[[Any], Any], item_bytes: ItemBytes) -> None:
+    def __init__(self, function: Callable[..., Any], item_bytes: ItemBytes) -> None:
         self.call = function
         self.begin = item_bytes.begin
 
@@ -179,9 +212,9 @@ class CoroutineCaller:
         """The list that takes what a call writes, to be emptied after it."""
         return self._written
 
-    def call(self, argument: object) -> Any:
+    def call(self, *arguments: object) -> Any:
         """What the coroutine returns. Blocks until then."""
-        return self._coroutines.call(argument, self._written)
+        return self._coroutines.call(arguments, self._written)
 
 
 class Writing:
@@ -204,7 +237,8 @@ class Writing:
 class CallRunner:
     """Calls a function with one item after the other. Each consumer has one of its own."""
 
-    def __init__(self, caller: Caller, writing: Writing, name: bytes) -> None:
+    def __init__(self, caller: Caller, writing: Writing, name: bytes, giving: Giving) -> None:
+        self._arguments = giving.arguments
         self._caller = caller
         self._function = caller.call
         self._writing = writing
@@ -225,9 +259,7 @@ class CallRunner:
         failure = None
         begun, since = time(), perf_counter()
         try:
-            fields = item.fields
-            # A dictionary of its own, which the function may change.
-            result = self._function(item.line.decode(ENCODING, "surrogateescape") if fields is None else dict(fields))
+            result = self._function(*self._arguments(item))
             line = b"" if result is None else _as_line(result)
         except RunEnded:
             raise

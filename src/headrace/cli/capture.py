@@ -26,10 +26,12 @@ class Capture:
 
     Args:
         apart: two files in any case.
+        feeds: standard input is what ``feed`` was called with last, and not empty.
     """
 
-    def __init__(self, *, apart: bool = False) -> None:
-        self._null = os.open(os.devnull, os.O_RDONLY)
+    def __init__(self, *, apart: bool = False, feeds: bool = False) -> None:
+        self.feeds = feeds
+        self._stdin = -1 if feeds else os.open(os.devnull, os.O_RDONLY)
         self._together = not apart and _same_place(STDOUT, STDERR)
         self._files: list[tuple[int, int]] = []
         self._open()
@@ -37,12 +39,25 @@ class Capture:
     def _open(self) -> None:
         out = nameless_file()
         error = out if self._together else nameless_file()
+        if self.feeds:
+            if self._stdin >= 0:
+                os.close(self._stdin)
+            self._stdin = nameless_file()
         self._files = [(out, STDOUT)] if self._together else [(out, STDOUT), (error, STDERR)]
         self.file_actions = [
-            (os.POSIX_SPAWN_DUP2, self._null, STDIN),
+            (os.POSIX_SPAWN_DUP2, self._stdin, STDIN),
             (os.POSIX_SPAWN_DUP2, out, STDOUT),
             (os.POSIX_SPAWN_DUP2, error, STDERR),
         ]
+
+    def feed(self, data: bytes) -> None:
+        """Let the next command find *data* on its standard input."""
+        # A file, for it takes any amount at once. It was opened for appending, so it is written where it ends.
+        os.ftruncate(self._stdin, 0)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._stdin, rest) :]
+        os.lseek(self._stdin, 0, os.SEEK_SET)
 
     def is_empty(self) -> bool:
         """Whether nothing was printed."""

@@ -35,14 +35,16 @@ class CommandStep:
         template: the command's words.
         program: its path; None where it depends on the item.
         apart: standard output and standard error are captured apart even where they go to the same place.
+        feeds: a command finds its item on its standard input.
     """
 
     is_done_by_commands = True
 
-    def __init__(self, template: Template, program: bytes | None, *, apart: bool = False) -> None:
+    def __init__(self, template: Template, program: bytes | None, *, apart: bool = False, feeds: bool = False) -> None:
         self._template = template
         self._program = program
         self._apart = apart
+        self._feeds = feeds
 
     def begin(self, consumers: int, children: Children, output: Output, delivery: Delivery) -> list[Handler]:
         """A runner for each consumer.
@@ -52,7 +54,7 @@ class CommandStep:
         """
         try:
             return [
-                CommandRunner(self._template, self._program, children, output, delivery, Capture(apart=self._apart))
+                CommandRunner(self._template, self._program, children, output, delivery, self._capture())
                 for _ in range(consumers)
             ]
         except OSError as error:
@@ -60,6 +62,9 @@ class CommandStep:
                 f"-j {consumers}: {error.strerror}: each consumer keeps what its command prints in two files "
                 "(fewer consumers, or a higher ulimit -n, or TMPDIR elsewhere)"
             ) from error
+
+    def _capture(self) -> Capture:
+        return Capture(apart=self._apart, feeds=self._feeds)
 
     def write_rest(self, output: Output, delivery: Delivery) -> None:
         """Write what is held until its turn, though that has not come. Raises ``OutputLost``."""
@@ -101,6 +106,8 @@ class CommandRunner:
         words: list[bytes] = []
         try:
             words = self._template.fill(item)
+            if self._capture.feeds:
+                self._capture.feed(item.line + b"\n")
             pid = self._children.start(self._program or _program_of(words), words, self._capture)
         except (OSError, ValueError, Refused) as error:
             return Outcome(_why_not_started(error), _status_of(error), begun, 0.0, words)

@@ -37,7 +37,7 @@ class CoroutineCalls:
 
     def __init__(
         self,
-        function: Callable[[Any], Awaitable[Any]],
+        function: Callable[..., Awaitable[Any]],
         children: Children,
         written: ContextVar[list[bytes] | None],
     ) -> None:
@@ -62,8 +62,8 @@ class CoroutineCalls:
                 pass  # closed in between
         self._thread.join(END_SECONDS)
 
-    def call(self, argument: object, written: list[bytes]) -> Any:
-        """What the coroutine for *argument* returns. Blocks until then.
+    def call(self, arguments: tuple[object, ...], written: list[bytes]) -> Any:
+        """What the coroutine for *arguments* returns. Blocks until then.
 
         Raises:
             RunEnded: the run is being ended.
@@ -72,7 +72,7 @@ class CoroutineCalls:
         outcome: Future[Any] = Future()
         try:
             # Started, so there is one.
-            self._loop.call_soon_threadsafe(self._begin, argument, written, outcome)  # type: ignore[union-attr]
+            self._loop.call_soon_threadsafe(self._begin, arguments, written, outcome)  # type: ignore[union-attr]
         except RuntimeError as error:
             raise RunEnded from error
         return outcome.result()
@@ -96,17 +96,17 @@ class CoroutineCalls:
             except TimeoutError:
                 pass
 
-    def _begin(self, argument: object, written: list[bytes], outcome: Future[Any]) -> None:
+    def _begin(self, arguments: tuple[object, ...], written: list[bytes], outcome: Future[Any]) -> None:
         context = copy_context()
         context.run(self._written.set, written)
-        task = self._loop.create_task(self._finish(argument, outcome), context=context)  # type: ignore[union-attr]
+        task = self._loop.create_task(self._finish(arguments, outcome), context=context)  # type: ignore[union-attr]
         # A loop holds its tasks by weak references only.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _finish(self, argument: object, outcome: Future[Any]) -> None:
+    async def _finish(self, arguments: tuple[object, ...], outcome: Future[Any]) -> None:
         try:
-            outcome.set_result(await self._function(argument))
+            outcome.set_result(await self._function(*arguments))
         except asyncio.CancelledError:
             ended = self._children.is_ending()
             outcome.set_exception(RunEnded() if ended else RuntimeError("the coroutine was cancelled"))

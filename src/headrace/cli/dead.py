@@ -20,7 +20,7 @@ class DeadFile:
     """Appends each item that failed, as it stood in the input, with its separator.
 
     Args:
-        input_fd: where the items are read from, which must be another file.
+        input_fd: where the items are read from, which must be another file; -1 for nowhere.
         heading: what the file begins with, if it is empty.
 
     Raises:
@@ -34,7 +34,7 @@ class DeadFile:
         self._lock = threading.Lock()
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            if os.path.sameopenfile(self._fd, input_fd) and os.path.isfile(path):
+            if input_fd >= 0 and os.path.sameopenfile(self._fd, input_fd) and os.path.isfile(path):
                 raise Refused(f"{self.name} is the input too: it would be read for ever. Name another file")
             if heading and os.fstat(self._fd).st_size == 0:
                 os.write(self._fd, heading + separator)

@@ -14,9 +14,9 @@ from headrace.cli.reader import InputError
 from headrace.cli.refusal import Refused
 
 if TYPE_CHECKING:
-    from headrace.cli.crew import Source
     from headrace.cli.item import Item
     from headrace.cli.placeholder import Template
+    from headrace.cli.worker import Source
 
     class Writing(Protocol):
         """How what is done with an item is written down."""

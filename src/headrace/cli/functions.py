@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["find_function", "is_coroutine_function"]
 
 
-def find_function(name: str) -> Callable[[Any], Any]:
+def find_function(name: str, arguments: int = 1) -> Callable[..., Any]:
     """The function that *name*, ``module:function``, stands for. Imports the module.
 
-    The current directory is importable, as with ``python -m``; ``module`` and ``function`` may have dots.
+    It will be called with so many *arguments*. The current directory is importable, as with ``python -m``; ``module``
+    and ``function`` may have dots.
 
     Raises:
         Refused: there is no such module or function, it cannot be called with an item, or the import raised
@@ -38,19 +39,19 @@ def find_function(name: str) -> Callable[[Any], Any]:
     if not callable(found):
         raise Refused(f"--call {name!r}: that is {type(found).__name__}, not a function")
     _check_kind(found, name)
-    _check_signature(found, name)
-    function: Callable[[Any], Any] = found
+    _check_signature(found, name, arguments)
+    function: Callable[..., Any] = found
     return function
 
 
-def is_coroutine_function(function: Callable[[Any], Any]) -> bool:
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
     """Whether calling it only makes a coroutine, which somebody has to run."""
     from inspect import iscoroutinefunction
 
     return any(map(iscoroutinefunction, _forms(function)))
 
 
-def _check_kind(function: Callable[[Any], Any], name: str) -> None:
+def _check_kind(function: Callable[..., Any], name: str) -> None:
     from inspect import isasyncgenfunction, isgeneratorfunction
 
     for form in _forms(function):
@@ -61,12 +62,12 @@ def _check_kind(function: Callable[[Any], Any], name: str) -> None:
             )
 
 
-def _forms(function: Callable[[Any], Any]) -> tuple[Any, ...]:
+def _forms(function: Callable[..., Any]) -> tuple[Any, ...]:
     """What says of which kind a function is: itself, and of an object that can be called its method."""
     return (function,) if isinstance(function, type) else (function, type(function).__call__)
 
 
-def _check_signature(function: Callable[[Any], Any], name: str) -> None:
+def _check_signature(function: Callable[..., Any], name: str, arguments: int) -> None:
     """Refuse what no item can be given to."""
     from inspect import signature
 
@@ -75,11 +76,10 @@ def _check_signature(function: Callable[[Any], Any], name: str) -> None:
     except (ValueError, TypeError):
         return  # a built-in one, that does not tell
     try:
-        takes.bind(None)
+        takes.bind(*[None] * arguments)
     except TypeError as error:
-        raise Refused(
-            f"--call {name!r}: it is called with one argument, the item, and takes {takes}: {error}"
-        ) from error
+        given = "one argument, the item" if arguments == 1 else f"{arguments} arguments, one an input"
+        raise Refused(f"--call {name!r}: it is called with {given}, and takes {takes}: {error}") from error
 
 
 def _make_current_directory_importable() -> None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace.cli.combine import InputWords
-    from headrace.cli.crew import Source
     from headrace.cli.input_options import InputOptions
     from headrace.cli.records import CsvSource
+    from headrace.cli.worker import Source
 
 __all__ = ["Inputs"]
 
@@ -29,17 +29,21 @@ class Inputs:
     """The items of a run: lines or records of one file, or what was given behind ``:::``.
 
     Nothing is read when this is made. ``vocabulary`` reads the header of CSV, and ``source`` all inputs but the first.
+
+    Attributes:
+        separator: what items end with.
+        options: as they were given.
     """
 
     def __init__(self, path: str, null: bool, options: InputOptions, given: Sequence[InputWords]) -> None:
         self._path = path
-        self._separator = b"\0" if null else b"\n"
-        self._options = options
+        self.separator = b"\0" if null else b"\n"
+        self.options = options
         self._given = given
         self._check(null)
 
     def _check(self, null: bool) -> None:
-        options = self._options
+        options = self.options
         kinds = [name for name in ("csv", "tsv", "jsonl") if getattr(options, name)]
         if len(kinds) > 1:
             raise click.UsageError(f"--{kinds[0]} and --{kinds[1]}: the items are one or the other")
@@ -58,13 +62,18 @@ class Inputs:
         return -1 if self._given else self._fd
 
     @property
+    def heading(self) -> bytes:
+        """What the input begins with before its items, without a separator."""
+        return self._csv.heading if self.options.csv or self.options.tsv else b""
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The placeholders that the items have values for. Reads the header of CSV, for which it may wait."""
         if self._given:
             return Vocabulary(columns=len(self._given))
-        if self._options.csv or self._options.tsv:
+        if self.options.csv or self.options.tsv:
             return self._csv.vocabulary
-        return Vocabulary(has_own_names=True) if self._options.jsonl else PLAIN
+        return Vocabulary(has_own_names=True) if self.options.jsonl else PLAIN
 
     @cached_property
     def source(self) -> Source:
@@ -80,22 +89,22 @@ class Inputs:
                 return CombinedSource(self._given, self._open_given)
             except InputError as error:
                 raise Refused(f"an input cannot be read to its end: {error}") from error
-        if self._options.csv or self._options.tsv:
+        if self.options.csv or self.options.tsv:
             return self._csv
-        if self._options.jsonl:
+        if self.options.jsonl:
             from headrace.cli.records import JsonSource
 
-            return JsonSource(Reader(self._fd, self._separator))
+            return JsonSource(Reader(self._fd, self.separator))
         from headrace.cli.item import LineSource
 
-        return LineSource(Reader(self._fd, self._separator))
+        return LineSource(Reader(self._fd, self.separator))
 
     @cached_property
     def _csv(self) -> CsvSource:
         from headrace.cli.records import CsvSource
 
         try:
-            return CsvSource(Reader(self._fd), "\t" if self._options.tsv else ",")
+            return CsvSource(Reader(self._fd), "\t" if self.options.tsv else ",")
         except InputError as error:
             raise Refused(f"the header of the input cannot be read: {error}") from error
 
@@ -104,7 +113,7 @@ class Inputs:
         return open_input(self._path, "--input")
 
     def _open_given(self, path: str) -> Reader:
-        return Reader(open_input(path, "::::"), self._separator)
+        return Reader(open_input(path, "::::"), self.separator)
 
 
 def open_input(path: str, told_by: str) -> int:

@@ -34,6 +34,7 @@ class BadItem(Item):
     def __init__(self, line: bytes, number: int, problem: str) -> None:
         self.line = line
         self.number = number
+        self.arguments = (line,)
         self.attempt = 1
         self._problem = problem
 
@@ -41,7 +42,6 @@ class BadItem(Item):
         raise Refused(self._problem)
 
     fields = property(_refuse)
-    arguments = property(_refuse)
 
 
 class CsvSource:

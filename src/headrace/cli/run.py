@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli import status
+from headrace.cli.input_options import InputOptions, input_options
 from headrace.cli.option_groups import GroupedCommand, option
 from headrace.cli.policies import Policies, policy_options
 from headrace.cli.refusal import Refused
@@ -17,8 +18,12 @@ from headrace.cli.refusal import Refused
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from click.shell_completion import CompletionItem
+
     from headrace.cli.delivery import Delivery
+    from headrace.cli.inputs import Inputs
     from headrace.cli.output import Output
+    from headrace.cli.placeholder import CommandTemplate, ShellTemplate
     from headrace.cli.progress import Progress
     from headrace.cli.replacing import Replacing
     from headrace.cli.rules import Rules
@@ -51,7 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-STDIN, STDERR = 0, 2
+STDERR = 2
 SHELL = "/bin/sh"
 # The last line is not worth waiting for when someone else is stuck in the middle of writing.
 SAY_SECONDS = 0.1
@@ -75,6 +80,12 @@ Exit status:
   130  ended by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP, 131 by SIGQUIT
   141  whoever read the output has gone (as in `| head -1`)
 """
+
+
+def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from headrace.cli.completion import complete_command
+
+    return complete_command(ctx, parameter, incomplete)
 
 
 @click.command(
@@ -104,6 +115,7 @@ Exit status:
     help="Call a Python function with each item.",
 )
 @option("What is done", "--shell", is_flag=True, help="COMMAND is a line for /bin/sh. The item is quoted for it.")
+@input_options
 @policy_options
 @option(
     "Output",
@@ -111,7 +123,9 @@ Exit status:
     default=None,
     help="Show how far it is. [default: if standard error is a terminal]",
 )
-@click.argument("words", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "words", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED, shell_complete=_complete_command
+)
 def command(
     consumers: int | None,
     input_path: str,
@@ -133,14 +147,26 @@ def command(
     """
     if os.name != "posix":
         raise Refused("headrace run needs a POSIX system, for its process groups and signals; demo and bench work here")
+    from headrace.cli.combine import split_words
+    from headrace.cli.inputs import Inputs
+
     policies = Policies(**{name: more.pop(name) for name in Policies._fields})
-    step = (
-        _call_step(function_name, words, shell)
-        if function_name
-        else _command_step(words, shell, apart=policies.results is not None)
-    )
-    fd = _open_input(input_path)
-    return _run(step, fd, b"\0" if null else b"\n", consumers or _cpus(), progress, policies, shell=shell)
+    options = InputOptions(**{name: more.pop(name) for name in InputOptions._fields})
+    words, given = split_words(words)
+    inputs = Inputs(input_path, null, options, given)
+    if function_name:
+        return _call_function(function_name, words, shell, inputs, consumers or _cpus(), progress, policies)
+    if not words or not words[0]:
+        raise click.UsageError("there is no COMMAND to run for each item (and no --call MODULE:FUNCTION)")
+    template, program = _template(words, shell, inputs)
+    if options.dry_run:
+        from headrace.cli.dry_run import as_command, print_commands
+
+        return print_commands(inputs.source, as_command(template, feeds=options.stdin))
+    from headrace.cli.command import CommandStep
+
+    step = CommandStep(template, program, apart=policies.results is not None, feeds=options.stdin)
+    return _run(step, inputs, consumers or _cpus(), progress, policies, shell=shell)
 
 
 def _cpus() -> int:
@@ -150,50 +176,50 @@ def _cpus() -> int:
         return os.cpu_count() or 1
 
 
-def _command_step(words: tuple[str, ...], shell: bool, *, apart: bool) -> Step:
-    """What is to be done with each item: run a command."""
-    from headrace.cli.command import CommandStep
+def _template(
+    words: tuple[str, ...], shell: bool, inputs: Inputs
+) -> tuple[CommandTemplate | ShellTemplate, bytes | None]:
+    """What makes a command of an item, and the path of its program, where that does not depend on the item."""
     from headrace.cli.placeholder import CommandTemplate, ShellTemplate
     from headrace.cli.programs import find_program
 
-    if not words or not words[0]:
-        raise click.UsageError("there is no COMMAND to run for each item (and no --call MODULE:FUNCTION)")
     encoded = [os.fsencode(word) for word in words]
+    appends = not inputs.options.stdin
     if shell:
-        return CommandStep(ShellTemplate(encoded), os.fsencode(SHELL), apart=apart)
-    # A program that depends on the item is looked up for each.
-    program = None if "{}" in words[0] else find_program(words[0])
-    return CommandStep(CommandTemplate(encoded), program, apart=apart)
+        return ShellTemplate(encoded, inputs.vocabulary, appends=appends), os.fsencode(SHELL)
+    template = CommandTemplate(encoded, inputs.vocabulary, appends=appends)
+    return template, None if template.program is None else find_program(os.fsdecode(template.program))
 
 
-def _call_step(function_name: str, words: tuple[str, ...], shell: bool) -> Step:
-    """What is to be done with each item: call a function."""
-    from headrace.cli.call import CallStep
+def _call_function(
+    name: str,
+    words: tuple[str, ...],
+    shell: bool,
+    inputs: Inputs,
+    consumers: int,
+    wants_progress: bool | None,
+    policies: Policies,
+) -> int:
+    """Call a function with each item, and return the exit status."""
+    from headrace.cli.call import CallStep, Giving
     from headrace.cli.functions import find_function
 
     if words or shell:
         raise click.UsageError("--call takes the place of COMMAND and of --shell: give one or the other")
-    return CallStep(find_function(function_name), function_name)
+    if inputs.options.stdin:
+        raise click.UsageError("--call and --stdin: a function has no standard input, it gets the item")
+    giving = Giving(inputs.vocabulary)
+    function = find_function(name, giving.count)
+    if inputs.options.dry_run:
+        from headrace.cli.dry_run import as_call, print_commands
 
-
-def _open_input(path: str) -> int:
-    """The file descriptor to read the items from."""
-    if path == "-":
-        if os.isatty(STDIN):
-            click.echo("headrace: reading items from the terminal, one a line; Ctrl-D ends them", err=True)
-        return STDIN
-    try:
-        fd = os.open(path, os.O_RDONLY)
-        os.read(fd, 0)  # or a directory would be noticed only later
-    except OSError as error:
-        raise Refused(f"--input {path!r}: {error.strerror}") from error
-    return fd
+        return print_commands(inputs.source, as_call(name))
+    return _run(CallStep(function, name, giving), inputs, consumers, wants_progress, policies, shell=shell)
 
 
 def _run(
     step: Step,
-    fd: int,
-    separator: bytes,
+    inputs: Inputs,
     consumers: int,
     wants_progress: bool | None,
     policies: Policies,
@@ -203,24 +229,28 @@ def _run(
     """Do the step with each item, and return the exit status."""
     from headrace.cli.crew import Crew
     from headrace.cli.delivery import Delivery
-    from headrace.cli.item import LineSource
     from headrace.cli.output import Output
-    from headrace.cli.reader import InputError, Reader
+    from headrace.cli.reader import InputError
     from headrace.cli.rulebook import Input, rules_for
     from headrace.cli.signals import OUTPUT_LOST, Events
     from headrace.cli.spawn import Children
 
+    source = inputs.source
     with Events() as events:
         output = Output(when_lost=lambda: events.post(OUTPUT_LOST))
         rules = rules_for(
-            policies, Input(fd, separator), output, events, calls=not step.is_done_by_commands, shell=shell
+            policies,
+            Input(inputs.fd, inputs.separator, inputs.heading),
+            output,
+            events,
+            calls=not step.is_done_by_commands,
+            shell=shell,
         )
         children = Children(rules.deadlines)
         delivery = Delivery(tag=policies.tag, order=rules.order)
-        reader = Reader(fd, separator)
         handlers = step.begin(consumers, children, output, delivery)
-        crew = Crew(LineSource(reader), handlers, children, events, output, rules, _replacing(step, events, rules))
-        progress = _progress(wants_progress, crew.tally, output, fd)
+        crew = Crew(source, handlers, children, events, output, rules, _replacing(step, events, rules))
+        progress = _progress(wants_progress, crew.tally, output, inputs.fd)
         try:
             exit_status = crew.run(progress)
         except InputError as error:
@@ -280,12 +310,12 @@ def _say_how_it_ended(tally: Tally, output: Output, exit_status: int, *, showed_
         output.say(tally.summary(), wait=SAY_SECONDS)
 
 
-def _progress(wanted: bool | None, tally: Tally, output: Output, fd: int) -> Progress:
+def _progress(wanted: bool | None, tally: Tally, output: Output, input_fd: int) -> Progress:
     from headrace.cli.progress import NoProgress, PlainProgress, TerminalProgress, is_drawable_terminal
 
     if wanted is False:
         return NoProgress()
     # Where items are typed in, the line would get in the way.
-    if is_drawable_terminal(STDERR) and not os.isatty(fd):
+    if is_drawable_terminal(STDERR) and not (input_fd >= 0 and os.isatty(input_fd)):
         return TerminalProgress(tally, output)
     return PlainProgress(tally, output) if wanted else NoProgress()

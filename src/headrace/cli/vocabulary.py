@@ -87,7 +87,7 @@ class Vocabulary(NamedTuple):
 
     def _by_place(self, content: str, base: str, suffix: str) -> Value | None:
         if not base:
-            return _changed(whole_item, suffix)
+            return _changed(whole_item, suffix) if self.columns < 2 or self.names is not None else _changed_each(suffix)
         if base.isdigit() and self.columns:
             if not 1 <= int(base) <= self.columns:
                 raise Refused(
@@ -157,6 +157,12 @@ def _changed(value: Value, suffix: str) -> Value:
         return value
     change = CHANGES[suffix]
     return lambda item: change(value(item))
+
+
+def _changed_each(suffix: str) -> Value:
+    """A part of each of several inputs."""
+    change = CHANGES[suffix]
+    return lambda item: b" ".join(map(change, item.arguments))
 
 
 def _without_extension(path: bytes) -> bytes:
