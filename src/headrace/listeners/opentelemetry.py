@@ -75,28 +75,35 @@ class OpenTelemetryListener:
         )
         # Guards what follows; pools are entered and left, and items written off, by any thread.
         self._lock = threading.Lock()
-        self._names: list[str] = []
+        self._entered = 0
+        # Of the pools since there was none: stop() does not say which one is left.
+        self._names: set[str] = set()
         self._spans: dict[Delivery, Span] = {}
         # What the thread at hand handles: only in its own thread can a span be stopped from being current.
         self._here = threading.local()
 
     def start(self, pool: Any) -> None:
-        """Keep the name of *pool* for the spans of puts."""
+        """Keep the name of *pool*, for the spans of puts."""
         with self._lock:
-            self._names.append(getattr(pool, "name", None) or "queue")
+            self._entered += 1
+            self._names.add(getattr(pool, "name", None) or "queue")
 
     def stop(self) -> None:
         """Forget one pool, and end the spans of handlers that were left behind when it is the last."""
         with self._lock:
-            self._names.pop()
-            left = [] if self._names else list(self._spans)
+            self._entered -= 1
+            if self._entered:
+                return
+            self._names.clear()
+            left = list(self._spans)
         for delivery in left:
             self._finish(delivery)
 
     def on_put(self, item: object) -> dict[str, str]:
         """Make the span of a put, and return the headers that carry its context."""
-        names = set(self._names)
-        attributes = described("send", names.pop() if len(names) == 1 else None)
+        with self._lock:
+            name = next(iter(self._names)) if len(self._names) == 1 else None
+        attributes = described("send", name)
         with self._tracer.start_as_current_span(span_name(attributes), kind=SpanKind.PRODUCER, attributes=attributes):
             headers: dict[str, str] = {}
             propagate.inject(headers)

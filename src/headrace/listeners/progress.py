@@ -26,11 +26,11 @@ __all__ = ["ProgressListener", "Row"]
 
 
 class Row:
-    """One pool: what was counted, and its queue, which knows the rest."""
+    """A pool, or several of the same name: what was counted, and the queues, which know the rest."""
 
-    def __init__(self, name: str, queue: Any) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.queue = queue
+        self.queues: list[Any] = []
         # Written under the listener's lock, read without it: a number that is one too low for a moment harms nobody.
         self.done = self.dead = self.retried = 0
 
@@ -42,8 +42,9 @@ class Row:
     def looked_up(self) -> tuple[int, int] | tuple[None, None]:
         """How many items wait (delayed ones included), and how many there are in all as far as anybody knows."""
         try:
-            settled, stats = self.settled, self.queue.stats()
-            return stats.waiting + getattr(stats, "delayed", 0), settled + stats.unfinished
+            settled, stats = self.settled, [queue.stats() for queue in self.queues]
+            waiting = sum(one.waiting + getattr(one, "delayed", 0) for one in stats)
+            return waiting, settled + sum(one.unfinished for one in stats)
         except Exception:  # a queue that cannot be reached, or has no stats
             return None, None
 
@@ -52,7 +53,7 @@ class ProgressListener:
     """Shows a line for each pool: items done and put, a rate, and how many failed, were retried and wait.
 
     On stderr when that is a terminal, below the cell in a notebook; anywhere else it does nothing. One listener can be
-    given to several pools, which then have a line each. It is drawn by a thread of its own, which a failure
+    given to several pools; those of the same name share a line. It is drawn by a thread of its own, which a failure
     ends, with a line in the log; the pools go on. Needs ``pip install 'headrace[cli]'``.
 
     Raises:
@@ -77,7 +78,9 @@ class ProgressListener:
             if self._drawing is None and has_screen():
                 self._drawing = Drawing(self)  # first: who fails to start is not stopped
             self._entered += 1
-            self._rows[name] = Row(name, getattr(pool, "queue", None))
+            row = self._rows.setdefault(name, Row(name))
+            if not any(queue is pool.queue for queue in row.queues):
+                row.queues.append(pool.queue)
 
     def stop(self) -> None:
         """When no pool is left, draw once more and end."""
@@ -96,8 +99,8 @@ class ProgressListener:
         """Count *event*."""
         with self._lock:
             row = self._rows.get(event.queue)
-            if row is None:
-                row = self._rows[event.queue] = Row(event.queue, None)
+            if row is None:  # an item that was given up, of a pool that is left
+                return
             if event.kind == "done":
                 row.done += 1
             elif event.kind == "dead":

@@ -92,8 +92,9 @@ class PrometheusListener:
         key = event.queue, event.kind
         counter = self._counters.get(key)
         if counter is None:
-            counter = self._counters[key] = self._metrics.items.labels(event.queue, event.kind)
+            # The histogram first: a thread that finds the counter takes it to be there.
             self._histograms[event.queue] = self._metrics.seconds.labels(event.queue)
+            counter = self._counters[key] = self._metrics.items.labels(event.queue, event.kind)
         counter.inc()
         if event.seconds is not None:
             self._histograms[event.queue].observe(event.seconds)
