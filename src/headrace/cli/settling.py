@@ -89,13 +89,13 @@ class Settling:
                 item.attempt += 1
             return True
 
-    def end(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
-        """*item* has ended. Raises ``OutputLost`` when that cannot be recorded."""
-        self._record(item, outcome, printed)
+    def count(self, *, failed: bool) -> None:
+        """An item has ended, and been counted by its consumer: this may be the one that ends the run."""
         if self.halter is not None:
-            self.halter.count(failed=outcome.failure is not None)
+            self.halter.count(failed=failed)
 
-    def _record(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
+    def record(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
+        """Note how *item* ended. Raises ``OutputLost`` when that cannot be."""
         for recorder in self._recorders:
             try:
                 recorder.record(item, outcome, printed)
@@ -113,5 +113,5 @@ class Settling:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for item, outcome in waiting.values():
-            self._record(item, outcome, None)
+            self.record(item, outcome, None)
         return len(waiting)

@@ -225,13 +225,15 @@ class Worker(Consumer["Item"]):
                 return delay
         self._handler_.deliver(item, outcome)
         if settling is not None:
-            settling.end(item, outcome, self._handler_)
+            settling.record(item, outcome, self._handler_)
         self._handler_.drop()
         if outcome.failure is None:
             self.done += 1
         else:
             self.failed += 1
         self.handled_bytes += len(item.line) + 1  # and its separator
+        if settling is not None:
+            settling.count(failed=outcome.failure is not None)
         return None
 
 
