@@ -148,6 +148,14 @@ def test_a_level_that_is_off_costs_no_line(log: Log) -> None:
     assert [record.levelno for record in records] == [logging.ERROR]
 
 
+def test_puts_and_starts_are_wanted_only_where_they_are_seen(log: Log) -> None:
+    logger, _ = log
+    assert Dispatch([LogListener(logger)]).wants("put")
+    logger.setLevel(logging.INFO)
+    dispatch = Dispatch([LogListener(logger)])
+    assert [kind for kind in ("put", "started", "done", "stopped") if dispatch.wants(kind)] == ["done", "stopped"]
+
+
 def test_the_log_is_headraces_own_unless_another_is_given(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="headrace"):
         LogListener()(event("done"))
@@ -232,6 +240,20 @@ def test_pools_that_share_a_listener_have_a_line_each(terminal: FakeTerminal) ->
     assert "first" in terminal.getvalue()
     assert last_line(terminal).startswith("second ")
     assert last_line(terminal).endswith("1 failed")
+
+
+def test_pools_of_the_same_name_are_added_up(terminal: FakeTerminal) -> None:
+    terminal.plug_in()
+    listener = ProgressListener()
+    for count in (2, 3):
+        queue: headrace.Queue[int] = headrace.Queue()
+        queue.put_many(range(count))
+        listener.start(pool(queue=queue))
+        listener(event("done"))
+    for _ in range(2):
+        listener.stop()
+    assert "2/7" in last_line(terminal)
+    assert last_line(terminal).endswith("5 waiting")
 
 
 def test_a_listener_can_be_used_for_one_pool_after_another(terminal: FakeTerminal) -> None:
@@ -516,6 +538,18 @@ def test_spans_have_the_attributes_of_the_conventions(telemetry: Telemetry) -> N
     }
 
 
+def test_a_put_names_its_queue_only_while_there_is_one(telemetry: Telemetry) -> None:
+    telemetry.listener.start(pool("other"))
+    telemetry.listener.on_put("x")
+    telemetry.listener.stop()
+    telemetry.listener.on_put("x")
+    telemetry.listener.stop()
+    telemetry.listener.start(pool("other"))
+    telemetry.listener.on_put("x")
+    names = [span.name for span in telemetry.exporter.get_finished_spans()]
+    assert names == ["send", "send", "send other"]
+
+
 def test_spans_made_by_the_handler_are_children_of_its_span(telemetry: Telemetry) -> None:
     before = trace.get_current_span()
     telemetry.listener(event("started"))
@@ -585,7 +619,18 @@ def test_an_item_that_is_written_off_by_another_thread_ends_its_span_there(telem
     written_off.set()
     thread.join()
     assert len(telemetry.exporter.get_finished_spans()) == 2
-    assert checked[0].get_span_context().span_id != checked[1].get_span_context().span_id
+    assert checked[0].get_span_context().is_valid
+    assert not checked[1].get_span_context().is_valid
+
+
+def test_an_item_whose_end_nobody_told_ends_when_its_consumer_goes_on(telemetry: Telemetry) -> None:
+    telemetry.listener(event("started", id=1))
+    telemetry.listener(event("started", id=2))
+    telemetry.listener(event("done", id=2))
+    spans = telemetry.exporter.get_finished_spans()
+    assert [(span.attributes or {})["messaging.message.id"] for span in spans] == ["1", "2"]
+    assert [span.parent for span in spans] == [None, None]
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 def test_spans_that_are_left_behind_end_with_the_pool(telemetry: Telemetry) -> None:
@@ -651,3 +696,93 @@ def test_listeners_are_imported_when_they_are_asked_for() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.splitlines() == ["[]", "True", "module 'headrace.listeners' has no attribute 'Missing'"]
+
+
+# --- all of it, on a pool that works ---------------------------------------------------------------------------------
+
+
+def work_on(queue: "headrace.Queue[int]", listeners: list[object]) -> None:
+    """Handle twenty items, of which number 5 fails once and number 7 for good."""
+    tried: set[int] = set()
+
+    def handle(number: int) -> None:
+        if number == 7 or (number == 5 and number not in tried):
+            tried.add(number)
+            raise ValueError(f"not {number}")
+
+    retry = headrace.Retry(attempts=2, delay=0.001)
+    with headrace.ConsumerPool(queue, handle, retry=retry, listeners=listeners, name="mail"):
+        queue.put_many(range(20))
+
+
+def test_a_pool_logs_each_failure_with_the_line_that_raised(log: Log) -> None:
+    logger, records = log
+    work_on(headrace.Queue(), [LogListener(logger)])
+    kinds = [record.getMessage().split()[0] for record in records]
+    assert {kind: kinds.count(kind) for kind in sorted(set(kinds))} == {
+        "dead": 1,
+        "done": 19,
+        "put": 20,
+        "retried": 2,
+        "started": 22,
+        "stopped": 3,
+    }
+    failed = [record for record in records if record.levelno >= logging.WARNING]
+    formatter = logging.Formatter()
+    assert all('raise ValueError(f"not {number}")' in formatter.format(record) for record in failed)
+
+
+def test_a_pool_is_counted_by_prometheus() -> None:
+    registry = CollectorRegistry()
+    seen: list[float] = []
+
+    def scrape(_: Event) -> None:
+        seen.append(scraped(registry)['headrace_items_unfinished{queue="mail"}'])
+
+    scrape.kinds = frozenset({"dead"})  # type: ignore[attr-defined]
+    work_on(headrace.Queue(), [PrometheusListener(registry), scrape])
+    values = scraped(registry)
+    outcomes = {
+        kind: values[f'headrace_items_total{{outcome="{kind}",queue="mail"}}'] for kind in ("done", "retried", "dead")
+    }
+    assert outcomes == {"done": 19, "retried": 2, "dead": 1}
+    assert values['headrace_handler_duration_seconds_count{queue="mail"}'] == 22
+    assert len(seen) == 1
+    assert seen[0] >= 1
+    assert 'headrace_items_unfinished{queue="mail"}' not in values
+
+
+def test_each_attempt_in_a_pool_links_to_the_put_of_its_item(telemetry: Telemetry) -> None:
+    telemetry.listener.stop()
+    queue: headrace.Queue[int] = headrace.Queue()
+    work_on(queue, [telemetry.listener])
+    telemetry.listener.start(pool())
+    spans = telemetry.exporter.get_finished_spans()
+    puts = [span for span in spans if span.name == "send mail"]
+    attempts = [span for span in spans if span.name == "process mail"]
+    assert (len(puts), len(attempts)) == (20, 22)
+    known = {span.get_span_context().span_id for span in puts}
+    linked = [link.context.span_id for span in attempts for link in span.links]
+    assert len(linked) == 22
+    assert set(linked) == known
+    (consumed,) = telemetry.metrics()["messaging.client.consumed.messages"]
+    assert consumed.value == 22  # type: ignore[attr-defined]
+
+
+def test_a_pool_shows_its_progress_to_the_end(terminal: FakeTerminal) -> None:
+    terminal.plug_in()
+    work_on(headrace.Queue(), [ProgressListener()])
+    assert "20/20" in last_line(terminal)
+    assert last_line(terminal).endswith("1 failed, 2 retried")
+
+
+def test_all_listeners_at_once_are_told_the_same(log: Log, telemetry: Telemetry, terminal: FakeTerminal) -> None:
+    terminal.plug_in()
+    registry = CollectorRegistry()
+    work_on(
+        headrace.Queue(maxsize=3),
+        [LogListener(log[0]), telemetry.listener, ProgressListener(), PrometheusListener(registry)],
+    )
+    assert sum(record.getMessage().startswith("done ") for record in log[1]) == 19
+    assert scraped(registry)['headrace_items_total{outcome="done",queue="mail"}'] == 19
+    assert "20/20" in last_line(terminal)
