@@ -98,8 +98,8 @@ def check_seconds(name: str, value: object) -> None:
 
 def check_exceptions(on: object) -> tuple[type[BaseException], ...]:
     """*on* as a tuple of exception classes; TypeError when it is something else."""
-    classes: tuple[Any, ...] = on if isinstance(on, tuple) else (on,)
+    classes: Any = on if isinstance(on, tuple) else (on,)
     for one in classes:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
             raise TypeError(f"on must be an exception class, or a tuple of them, not {one!r}")
-    return classes
+    return tuple(classes)

@@ -26,6 +26,7 @@ CAPABILITIES = {
     "length": "len, and a truth value that is always True",
     "stats": "stats",
     "objects": "items are any objects, and what comes out is the object itself, not a copy",
+    "leases": "lease, dead, and what they do to join, shutdown and stats",
     "identity": "class names, generic aliases, weak references and attributes as the classes of queue have them",
     "hooks": "subclasses and instances may override _init, _qsize, _put and _get",
     "internals": "mutex, not_empty, not_full, all_tasks_done, queue and unfinished_tasks",

@@ -33,7 +33,7 @@ def content(entry: Any) -> Any:
 
 def is_ours(queue: Any, hook: str) -> bool:
     """Whether neither the class of *queue* nor itself overrides *hook*."""
-    cls: type = type(queue)
+    cls: type[Any] = type(queue)
     method: Any = getattr(cls, hook)
     ours = isinstance(method, MethodDescriptorType) or method.__module__ == "headrace.backends.memory.python"
     return ours and hook not in vars(queue)
@@ -42,8 +42,9 @@ def is_ours(queue: Any, hook: str) -> bool:
 def take_raw(queue: Any) -> Any:
     """Take the next item out of the container, in the envelope that it has. The mutex must be held."""
     if hasattr(queue, "_entries") and is_ours(queue, "_get"):
-        return opened_entry(heappop(queue.queue) if queue._entries is None else queue._entries.remove_first())
-    item = queue._get()
+        item = opened_entry(heappop(queue.queue) if queue._entries is None else queue._entries.remove_first())
+    else:
+        item = queue._get()
     if queue._book is not None and queue._book.strays:
         return queue._book.strays.pop(id(item), item)
     return item
