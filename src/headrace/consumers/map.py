@@ -8,6 +8,7 @@ from collections import deque
 from time import monotonic
 from types import GenericAlias
 
+from headrace.backends.memory.waiting import Mutex
 from headrace.consumers.arguments import (
     check_count,
     check_handler,
@@ -151,8 +152,9 @@ class MapIterator(GenericIterator[R_co]):
         # What was collected. Filled by whoever has the turn, emptied by all.
         self._results: deque[R_co] = deque()
         # Held while a thread reads the source and collects results. Guards all that follows, but for `_closed`.
-        self._turn = threading.Lock()
-        self._inside = 0  # the thread that holds it
+        # Reentrant, for a thread that was interrupted just as it let go of it.
+        self._turn = Mutex()
+        self._inside = 0  # the thread that holds it, if it is held
         self._closed = False  # set by any thread, for good
         self._threads: dict[int | None, threading.Thread] = {}
         self._items: Any = source  # the iterator over it, once there are threads
@@ -176,7 +178,8 @@ class MapIterator(GenericIterator[R_co]):
         try:
             return self._results.popleft()
         except IndexError:
-            return self._take_turn()
+            pass  # and not from in here: what is raised there has nothing to do with this
+        return self._take_turn()
 
     def close(self) -> None:
         """End it: begin no further item, wait for calls that are running, and close the source if it is a generator.
@@ -203,7 +206,7 @@ class MapIterator(GenericIterator[R_co]):
         """Read ahead, collect results, and return the first of them."""
         me = get_ident()
         if me == self._inside or me in self._threads:
-            self._check_that_it_is_another(me)
+            self._refuse_to_wait_for_itself()
         with self._turn:
             try:
                 self._inside = me
@@ -340,7 +343,7 @@ class MapIterator(GenericIterator[R_co]):
         self._closed = True
         self._calls.stop()
         self._results.clear()
-        if get_ident() == self._inside:
+        if self._has_turn():
             return  # called by the source: the `next()` that reads it closes it
         self._wait(grace)
         if get_ident() not in self._threads:
@@ -366,10 +369,14 @@ class MapIterator(GenericIterator[R_co]):
         for thread in list(self._threads.values()):
             thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
 
-    def _check_that_it_is_another(self, me: int) -> None:
+    def _has_turn(self) -> bool:
+        return self._inside == get_ident() and self._turn.locked()
+
+    def _refuse_to_wait_for_itself(self) -> None:
         """Raise RuntimeError if this thread has the turn, or if it is one of those that the turn waits for."""
-        of_the_function = self._threads.get(me) is threading.current_thread()
-        if of_the_function or (me == self._inside and self._turn.locked()):
+        # An ident may be another's by now, but a thread object may not.
+        of_the_function = self._threads.get(get_ident()) is threading.current_thread()
+        if of_the_function or self._has_turn():
             raise RuntimeError(
                 f"the {'function' if of_the_function else 'source'} of a map called next() on that map, "
                 "which would wait for itself: iterate over it where it was made"

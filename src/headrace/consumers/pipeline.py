@@ -167,7 +167,7 @@ def check_retry(retry: object) -> None:
     """Raise TypeError unless *retry* is a Retry or None."""
     from headrace.consumers.retry import Retry
 
-    if isinstance(retry, type) and issubclass(retry, Retry):
+    if retry is Retry:
         raise TypeError("retry is the class Retry, not an object of it: write Retry(), with parentheses")
     if retry is not None and not isinstance(retry, Retry):
         raise TypeError(
@@ -178,7 +178,8 @@ def check_retry(retry: object) -> None:
 
 def name_of(function: object) -> str:
     """What a stage is called whose function this is."""
-    inner: object = function
+    inner: Any = function
     while isinstance(inner, partial):
         inner = inner.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return str(getattr(inner, "__name__", None) or type(inner).__name__)  # pyright: ignore[reportUnknownArgumentType]
+    name: str | None = getattr(inner, "__name__", None)
+    return name or str(type(inner).__name__)
