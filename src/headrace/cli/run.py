@@ -69,11 +69,13 @@ Examples:
   find . -name '*.log' -print0 | headrace run -0 gzip
   headrace run --input urls.txt -j 8 --shell 'curl -s {} | wc -c'
   headrace run --call os.path:basename < paths
+  headrace run --retries 3 --timeout 30 --dead failed.txt curl -sfO < urls.txt
+  headrace run --halt now,success=1 -j 4 ./try-key < keys
 
 \b
 Exit status:
-  0    every item was done (or there was none)
-  1    an item failed, or the input could not be read to its end
+  0    every item was done (or there was none), or --halt ...,success=N was reached
+  1    an item failed, or the input could not be read, or output not be written
   2    the command line was refused; nothing was run
   126  the command cannot be executed; nothing was run
   127  there is no such command; nothing was run
@@ -93,7 +95,11 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
     name="run",
     epilog=EPILOG,
     # What follows COMMAND is the command's, options too.
-    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
+    context_settings={
+        "allow_interspersed_args": False,
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
 )
 @option(
     "What is done",
@@ -154,6 +160,8 @@ def command(
     options = InputOptions(**{name: more.pop(name) for name in InputOptions._fields})
     words, given = split_words(words)
     inputs = Inputs(input_path, null, options, given)
+    if options.pipe:
+        return _run_pipe(words, shell, function_name, inputs, consumers or _cpus(), progress, policies)
     if function_name:
         return _call_function(function_name, words, shell, inputs, consumers or _cpus(), progress, policies)
     if not words or not words[0]:
@@ -189,6 +197,63 @@ def _template(
         return ShellTemplate(encoded, inputs.vocabulary, appends=appends), os.fsencode(SHELL)
     template = CommandTemplate(encoded, inputs.vocabulary, appends=appends)
     return template, None if template.program is None else find_program(os.fsdecode(template.program))
+
+
+def _run_pipe(
+    words: tuple[str, ...],
+    shell: bool,
+    function_name: str | None,
+    inputs: Inputs,
+    consumers: int,
+    wants_progress: bool | None,
+    policies: Policies,
+) -> int:
+    """Feed commands with the lines of the input, and return the exit status."""
+    from headrace.cli.output import Output
+    from headrace.cli.pipe import DEFAULT_BLOCK, PipeRun, PipeSettings
+    from headrace.cli.rules import Rules
+    from headrace.cli.signals import OUTPUT_LOST, Events
+    from headrace.cli.spawn import Children
+
+    command, program = _piped_command(words, shell, function_name, inputs, policies)
+    if inputs.options.dry_run:
+        from headrace.cli.placeholder import quote
+
+        click.echo(b" ".join(map(quote, command)))
+        return status.DONE
+    settings = PipeSettings(
+        inputs.fd, inputs.separator, command, program, consumers, inputs.options.block or DEFAULT_BLOCK
+    )
+    with Events() as events:
+        output = Output(when_lost=lambda: events.post(OUTPUT_LOST))
+        run = PipeRun(settings, Children(), events, output)
+        progress = _progress(wants_progress, run.tally, output, inputs.fd)
+        exit_status = run.run(progress)
+        _say_how_it_ended(run.tally, output, exit_status, showed_progress=progress.finish(), rules=Rules())
+        os._exit(exit_status)
+
+
+def _piped_command(
+    words: tuple[str, ...], shell: bool, function_name: str | None, inputs: Inputs, policies: Policies
+) -> tuple[list[bytes], bytes]:
+    """The words of the command that lines are fed to, and the path of its program. Placeholders mean nothing."""
+    from headrace.cli.programs import find_program
+
+    if function_name:
+        raise click.UsageError("--call and --pipe: a function takes items, only a command can be fed with lines")
+    meaningless = [name for name in Policies._fields if getattr(policies, name) != Policies._field_defaults[name]]
+    meaningless += [name for name in ("csv", "tsv", "jsonl", "stdin") if getattr(inputs.options, name)]
+    if meaningless:
+        option = "--" + meaningless[0].replace("_", "-")
+        raise click.UsageError(f"{option} and --pipe: nothing is done for each item, commands are fed with many lines")
+    if inputs.given:
+        raise click.UsageError("::: and --pipe: commands are fed with the lines of one input, --input FILE")
+    if not words or not words[0]:
+        raise click.UsageError("there is no COMMAND to feed with the lines of the input")
+    encoded = [os.fsencode(word) for word in words]
+    if shell:
+        return [os.fsencode(SHELL), b"-c", b" ".join(encoded)], os.fsencode(SHELL)
+    return encoded, find_program(words[0])
 
 
 def _call_function(
