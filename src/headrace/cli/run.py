@@ -74,8 +74,8 @@ Examples:
 
 \b
 Exit status:
-  0    every item was done (or there was none), or --halt ...,success=N was reached
-  1    an item failed, or the input could not be read, or output not be written
+  0    every item was done (or there was none), or --halt WHEN,success=N was met
+  1    an item failed, or reading or writing did
   2    the command line was refused; nothing was run
   126  the command cannot be executed; nothing was run
   127  there is no such command; nothing was run
