@@ -33,13 +33,14 @@ class Inputs:
     Attributes:
         separator: what items end with.
         options: as they were given.
+        given: what was given behind ``:::``.
     """
 
     def __init__(self, path: str, null: bool, options: InputOptions, given: Sequence[InputWords]) -> None:
         self._path = path
         self.separator = b"\0" if null else b"\n"
         self.options = options
-        self._given = given
+        self.given = given
         self._check(null)
 
     def _check(self, null: bool) -> None:
@@ -49,17 +50,17 @@ class Inputs:
             raise click.UsageError(f"--{kinds[0]} and --{kinds[1]}: the items are one or the other")
         if kinds and null and kinds != ["jsonl"]:
             raise click.UsageError(f"--{kinds[0]}: records end with a line break, so -0 means nothing")
-        if self._given and kinds:
+        if self.given and kinds:
             raise click.UsageError(f"--{kinds[0]} reads records from one input: use --input FILE, and no ::: or ::::")
-        if self._given and self._path != "-":
+        if self.given and self._path != "-":
             raise click.UsageError(f"--input {self._path!r}: the items come from ::: and ::::; give it as :::: FILE")
-        if [each.path for each in self._given].count("-") > 1:
+        if [each.path for each in self.given].count("-") > 1:
             raise click.UsageError("standard input can be one input only: there is more than one '-' behind ::::")
 
     @property
     def fd(self) -> int:
         """The file descriptor of the one input; -1 where there are others."""
-        return -1 if self._given else self._fd
+        return -1 if self.given else self._fd
 
     @property
     def heading(self) -> bytes:
@@ -69,8 +70,8 @@ class Inputs:
     @property
     def vocabulary(self) -> Vocabulary:
         """The placeholders that the items have values for. Reads the header of CSV, for which it may wait."""
-        if self._given:
-            return Vocabulary(columns=len(self._given))
+        if self.given:
+            return Vocabulary(columns=len(self.given))
         if self.options.csv or self.options.tsv:
             return self._csv.vocabulary
         return Vocabulary(has_own_names=True) if self.options.jsonl else PLAIN
@@ -82,11 +83,11 @@ class Inputs:
         Raises:
             Refused: an input cannot be opened or read.
         """
-        if self._given:
+        if self.given:
             from headrace.cli.combine import CombinedSource
 
             try:
-                return CombinedSource(self._given, self._open_given)
+                return CombinedSource(self.given, self._open_given)
             except InputError as error:
                 raise Refused(f"an input cannot be read to its end: {error}") from error
         if self.options.csv or self.options.tsv:

@@ -62,6 +62,10 @@ class Events:
         os.close(self._read)
         os.close(self._write)
 
+    def fileno(self) -> int:
+        """What can be waited for together with other files: readable while there are events."""
+        return self._read
+
     def post(self, event: int) -> None:
         """Tell the main thread of *event*. May be called from any thread; does not block."""
         os.write(self._write, bytes((event,)))

@@ -16,9 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
-    from headrace.cli.capture import Capture
     from headrace.cli.deadlines import CommandDeadlines
+
+    class Files(Protocol):
+        """The standard files of a command, as ``posix_spawn`` takes them."""
+
+        file_actions: list[tuple[int, int, int]]
+
 
 __all__ = ["OVER_TIME", "WANTED_TERMINAL", "Children", "RunEnded", "outlived", "signal_group"]
 
@@ -48,8 +54,8 @@ class Children:
         # None is the environment as it is. Before Python 3.13 it must be given, and is converted for every command.
         self._environment: Any = None if sys.version_info >= (3, 13) else dict(os.environb)
 
-    def start(self, program: bytes, words: list[bytes], capture: Capture) -> int:
-        """Start *program* with *words* (the name first), its output going to *capture*. Returns its process id.
+    def start(self, program: bytes, words: list[bytes], files: Files) -> int:
+        """Start *program* with *words* (the name first), its standard files being *files*. Returns its process id.
 
         Raises:
             RunEnded: the run is being ended.
@@ -59,19 +65,19 @@ class Children:
         with self._lock:
             if self._ending is not None:
                 raise RunEnded
-            pid = self._spawn(program, words, capture)
+            pid = self._spawn(program, words, files)
             self._running.add(pid)
         if self._deadlines is not None:
             self._deadlines.begin(pid)
         return pid
 
-    def _spawn(self, program: bytes, words: list[bytes], capture: Capture) -> int:
+    def _spawn(self, program: bytes, words: list[bytes], files: Files) -> int:
         try:
             return os.posix_spawn(
                 program,
                 words,
                 self._environment,
-                file_actions=capture.file_actions,
+                file_actions=files.file_actions,
                 setpgroup=0,
                 setsigmask=(),
                 setsigdef=RESTORED_SIGNALS,
@@ -80,7 +86,7 @@ class Children:
             if error.errno != errno.ENOEXEC or program == SHELL:
                 raise
             # A script that does not say what runs it: the shell does, as with every execvp.
-            return self._spawn(SHELL, [SHELL, program, *words[1:]], capture)
+            return self._spawn(SHELL, [SHELL, program, *words[1:]], files)
 
     def wait(self, pid: int) -> tuple[int, str | None]:
         """Wait until command *pid* has ended.
