@@ -69,12 +69,12 @@ Examples:
   find . -name '*.log' -print0 | headrace run -0 gzip
   headrace run --input urls.txt -j 8 --shell 'curl -s {} | wc -c'
   headrace run --call os.path:basename < paths
-  headrace run --retries 3 --timeout 30 --dead failed.txt curl -sfO < urls.txt
+  headrace run --retries 3 --timeout 30 --dead failed curl -sfO < urls
   headrace run --halt now,success=1 -j 4 ./try-key < keys
 
 \b
 Exit status:
-  0    every item was done (or there was none), or --halt WHEN,success=N was met
+  0    every item was done (or there was none); --halt WHEN,success=N was met
   1    an item failed, or reading or writing did
   2    the command line was refused; nothing was run
   126  the command cannot be executed; nothing was run
