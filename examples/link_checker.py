@@ -61,7 +61,12 @@ def check_site(start, consumers=8):
         queue.put(Link(url, page))
 
     def check(link):
-        with urlopen(link.url, timeout=10) as answer:
+        try:
+            answer = urlopen(link.url, timeout=10)
+        except HTTPError as error:
+            error.close()  # the connection; the error is kept
+            raise
+        with answer:
             if host_of(link) == urlsplit(start).netloc and answer.headers.get_content_type() == "text/html":
                 text = answer.read().decode(answer.headers.get_content_charset() or "utf-8", "replace")
                 for target in LinksOf(text).targets:

@@ -9,6 +9,7 @@ later, while others go on. What has failed six times is written to undelivered.l
 import sys
 import time
 from itertools import islice
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import headrace
@@ -29,8 +30,12 @@ def ship(lines, url, undelivered, retry):
 
     def send(batch):
         request = Request(url, b"".join(batch), {"Content-Type": "text/plain"})
-        with urlopen(request, timeout=30) as answer:
-            answer.read()
+        try:
+            with urlopen(request, timeout=30) as answer:
+                answer.read()
+        except HTTPError as error:
+            error.close()  # the connection; the error is kept
+            raise
 
     def told(event):
         print(f"{event.kind}: {len(event.item)} lines, attempt {event.attempt}: {event.error}", file=sys.stderr)
