@@ -17,6 +17,7 @@ from benchmarks.machine import describe, load_warning, stolen_seconds
 from benchmarks.page import Conditions, page, verdicts_table
 from benchmarks.picture import draw
 from benchmarks.plan import ROUNDS, Plan, small_plan
+from benchmarks.pool import POOL, retries
 from benchmarks.process import ROOT
 from benchmarks.throughput import SCENARIOS
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 THEMES: dict[str, Callable[[Plan], Outcome]] = {
     **{scenario.name: scenario for scenario in SCENARIOS},
+    POOL.name: POOL,
+    "retries": retries,
     "depth": depth,
     "memory": footprint,
     "import": importing,
