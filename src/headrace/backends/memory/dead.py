@@ -89,7 +89,8 @@ def places_of(error: BaseException) -> list[tuple[str, int, str]]:
         code = step.tb_frame.f_code
         places.append((code.co_filename, step.tb_lineno or 0, code.co_name))
         step = step.tb_next
-    error.__traceback__ = None
+    # Not by assignment, which the class of the error may refuse: one that is frozen, say.
+    BaseException.with_traceback(error, None)
     return places
 
 
@@ -102,8 +103,15 @@ def said(error: BaseException) -> str:
         text = str(error)
     except Exception:
         text = "<an exception that has no text>"
-    notes = "".join(f"{note}\n" for note in getattr(error, "__notes__", ()))
-    return f"{name}: {text}\n{notes}" if text else f"{name}\n{notes}"
+    return (f"{name}: {text}\n" if text else f"{name}\n") + notes_of(error)
+
+
+def notes_of(error: BaseException) -> str:
+    """The notes of an error, a line each: whatever else somebody may have put in their place."""
+    try:
+        return "".join(f"{note}\n" for note in getattr(error, "__notes__", ()))
+    except Exception:
+        return ""
 
 
 def bury(queue: Any, book: Book, envelope: Envelope, error: BaseException) -> DeadLetter:

@@ -378,6 +378,30 @@ def a_dead_letter_tells_where_it_failed(make: Make) -> None:
 
 
 @promise("leases")
+def an_error_that_refuses_attributes_buries_its_item_too(make: Make) -> None:
+    class Frozen(Exception):
+        __notes__ = 5
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AttributeError(name)
+
+        def __str__(self) -> str:
+            raise ValueError
+
+    queue = make()
+    queue.put("a")
+    lease = queue.lease()
+    try:
+        raise Frozen
+    except Frozen as error:
+        lease.fail(error)
+    queue.join(timeout=0)
+    (letter,) = queue.dead
+    assert "Frozen" in letter.traceback
+    assert "DeadLetter" in repr(letter)
+
+
+@promise("leases")
 def a_dead_letter_may_be_retried_as_a_new_item(make: Make) -> None:
     queue = make()
     queue.put("a")
