@@ -224,6 +224,8 @@ class MapIterator(GenericIterator[R_co]):
         while not self._closed:
             if self._unread:
                 self._read_ahead()
+                if self._closed:
+                    break  # by the source itself
             calls.collect(results, self._batch)
             try:
                 return results.popleft()
@@ -235,7 +237,7 @@ class MapIterator(GenericIterator[R_co]):
                 self._end()
             if not calls.ready():
                 calls.hear(None)
-        self._finish(None)  # closed meanwhile, by another thread or by the source
+        self._finish(None)
         raise StopIteration
 
     def _start(self) -> None:

@@ -49,10 +49,9 @@ class Station:
     """A stage at work: its queue, its threads, and where its results go."""
 
     def __init__(self, run: Run, stage: Stage, following: Station | None) -> None:
-        self.run = run
         self.stage = stage
         self.queue: Queue[Any] = Queue(stage.maxsize)
-        self.threads = [Consumer(self, number) for number in range(1, stage.consumers + 1)]
+        self.threads = [Consumer(run, self, number) for number in range(1, stage.consumers + 1)]
         self._following = following
         # How many of the threads have not ended; guarded by the lock.
         self._at_work = stage.consumers
@@ -89,12 +88,12 @@ class Station:
 class Consumer(threading.Thread):
     """One consumer of a stage."""
 
-    def __init__(self, station: Station, number: int) -> None:
+    def __init__(self, run: Run, station: Station, number: int) -> None:
         # They always end before run() returns or raises, except after Ctrl-C, when a function takes longer than the
         # grace: as a daemon it cannot keep the program from ending.
         super().__init__(name=f"{station.stage.name}-{number}", daemon=True)
+        self._of_run = run
         self._station = station
-        self._function = station.stage.function
         # Written by this thread alone, read when it has ended.
         self.items_in = self.items_out = self.retried = 0
         self.busy = 0.0
@@ -108,10 +107,10 @@ class Consumer(threading.Thread):
         except Stopped:
             pass
         except BaseException as error:
-            self._station.run.fail(error)
+            self._of_run.fail(error)
         finally:
             self._station.leave()
-            del self._station, self._function  # which refers to this thread: without the cycle both are soon gone
+            del self._of_run, self._station  # which refer to this thread: without the cycle all are soon gone
 
     def _handle_all(self) -> None:
         # Without task_done: this queue is nobody else's, and nobody joins it.
@@ -130,8 +129,8 @@ class Consumer(threading.Thread):
             del item  # or it would live until the next one comes
 
     def _handle_all_with_retry(self, retry: Retry) -> None:
-        lease_next, run = self._station.queue.lease, self._station.run
-        while not run.is_stopped:
+        lease_next = self._station.queue.lease
+        while not self._of_run.is_stopped:
             try:
                 lease = lease_next()  # an item that is to be tried again goes back to the queue, and waits there
             except SHUT_DOWN:
@@ -157,7 +156,7 @@ class Consumer(threading.Thread):
 
     def _results(self, item: Any) -> Iterator[Any]:
         """What comes of *item*, as it comes. The function's own time is counted."""
-        result = self._timed(self._function, item)
+        result = self._timed(self._station.stage.function, item)
         if self._station.stage.is_sink or result is None:
             return
         if not isinstance(result, GeneratorType):
