@@ -31,9 +31,11 @@ class Delivery:
     Args:
         tag: begin every line with its item.
         order: who sees to it that the items' turns come in the order of the input; None for as they end.
+        is_recorded: someone will ask how each attempt ended.
     """
 
-    def __init__(self, *, tag: bool = False, order: Order | None = None) -> None:
+    def __init__(self, *, tag: bool = False, order: Order | None = None, is_recorded: bool = False) -> None:
+        self.is_recorded = is_recorded
         self._tag = tag
         self.order = order
         self.is_plain = not tag and order is None

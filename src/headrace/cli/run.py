@@ -312,7 +312,7 @@ def _run(
             shell=shell,
         )
         children = Children(rules.deadlines)
-        delivery = Delivery(tag=policies.tag, order=rules.order)
+        delivery = Delivery(tag=policies.tag, order=rules.order, is_recorded=rules.settling is not None)
         handlers = step.begin(consumers, children, output, delivery)
         crew = Crew(source, handlers, children, events, output, rules, _replacing(step, events, rules))
         progress = _progress(wants_progress, crew.tally, output, inputs.fd)
