@@ -221,11 +221,11 @@ class MapIterator(GenericIterator[R_co]):
         if not self._threads and not self._closed:
             self._start()
         calls, results = self._calls, self._results
-        while not self._closed:
+        while True:
             if self._unread:
                 self._read_ahead()
-                if self._closed:
-                    break  # by the source itself
+            if self._closed:
+                break  # by another thread, or by the source
             calls.collect(results, self._batch)
             try:
                 return results.popleft()
