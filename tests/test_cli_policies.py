@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -591,6 +592,60 @@ def test_items_that_ctrl_c_interrupted_or_kept_from_starting_have_not_failed(tmp
         status, _, _ = run.end()
     assert status == 130
     assert (tmp_path / "dead").read_bytes() == b"1\n"
+
+
+# ---- all of it together ----
+
+
+@needs_proc
+@pytest.mark.parametrize("attempt", range(8))
+def test_ctrl_c_at_any_moment_leaves_true_records_and_nothing_behind(tmp_path: Path, attempt: int) -> None:
+    when = random.Random(attempt)
+    script = "echo $0 >> begun; sleep 0.0$(($0 % 7)) & sleep 0.0$(($0 % 5)); wait; echo $0; test $(($0 % 3)) != 0"
+    options = ["-j4", "--retries", "2", "--backoff", "0.05", "--timeout", "30", "--joblog", "log", "--dead", "dead"]
+    order = ["-k"] if attempt % 2 else []
+    with running("run", *options, *order, "--results", "results", "sh", "-c", script, cwd=tmp_path) as run:
+        feed(run, b"".join(b"%d\n" % number for number in range(1000)))
+        eventually((tmp_path / "begun").exists)
+        time.sleep(when.uniform(0, 0.4))  # any moment is right
+        run.send(signal.SIGINT)
+        status, out, error = run.end()
+        assert run.family() == []
+    assert (status, b"Traceback" in error) == (130, False), error
+    told = re.search(rb"ended by SIGINT: ([\d,]+) done(?:, ([\d,]+) failed)?", error)
+    assert told
+    done, failed = (int((number or b"0").replace(b",", b"")) for number in told.groups())
+    ended = rows(tmp_path / "log")
+    assert [row[6] for row in ended].count("0") == done
+    assert len({row[0] for row in ended}) == len(ended) == done + failed
+    assert sorted(int(row[0]) - 1 for row in ended if row[6] != "0") == sorted(
+        map(int, (tmp_path / "dead").read_bytes().split())
+    )
+    # Of an item that ended as the signal came all may be there but the status.
+    assert {path.parent.name for path in tmp_path.glob("results/*/status")} >= {row[0] for row in ended}
+    succeeded = [int(row[0]) - 1 for row in ended if row[6] == "0"]
+    written = [int(line) for line in out.split()]
+    assert set(succeeded) <= set(written)
+    assert len(set(written)) == len(written)
+    if order:
+        assert written == sorted(written)
+
+
+@needs_proc
+def test_ctrl_c_with_eight_busy_commands_and_every_policy_ends_within_a_second(tmp_path: Path) -> None:
+    script = "touch started-$0; test $0 = 0 && exit 1; sleep 1000 & sleep 1000"
+    options = ["--retries", "9", "--backoff", "500", "--timeout", "500", "--joblog", "log", "-k", "--tag"]
+    with running("run", "-j8", *options, "--dead", "dead", "sh", "-c", script, cwd=tmp_path) as run:
+        feed(run, b"".join(b"%d\n" % number for number in range(100)))
+        eventually(lambda: len(list(tmp_path.glob("started-*"))) == 9)
+        begun = time.monotonic()
+        run.send(signal.SIGINT)
+        status, _, _ = run.end()
+        seconds = time.monotonic() - begun
+        assert run.family() == []
+    assert (status, (tmp_path / "dead").read_bytes()) == (130, b"0\n")
+    # A second is promised. A machine that is busy with other tests may take longer, but none hangs.
+    assert seconds < 5
 
 
 # ---- what is refused ----
