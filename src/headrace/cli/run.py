@@ -160,6 +160,8 @@ def command(
     options = InputOptions(**{name: more.pop(name) for name in InputOptions._fields})
     words, given = split_words(words)
     inputs = Inputs(input_path, null, options, given)
+    if options.block is not None and not options.pipe:
+        raise click.UsageError("--block is for --pipe: without it, a command gets one item")
     if options.pipe:
         return _run_pipe(words, shell, function_name, inputs, consumers or _cpus(), progress, policies)
     if function_name:
