@@ -14,6 +14,7 @@ from benchmarks.depth import depth
 from benchmarks.footprint import footprint
 from benchmarks.importing import importing
 from benchmarks.machine import describe, load_warning, stolen_seconds
+from benchmarks.mapping import MAPPING
 from benchmarks.page import Conditions, page, verdicts_table
 from benchmarks.picture import draw
 from benchmarks.plan import ROUNDS, Plan, small_plan
@@ -30,6 +31,7 @@ THEMES: dict[str, Callable[[Plan], Outcome]] = {
     **{scenario.name: scenario for scenario in SCENARIOS},
     POOL.name: POOL,
     "retries": retries,
+    MAPPING.name: MAPPING,
     "depth": depth,
     "memory": footprint,
     "import": importing,
