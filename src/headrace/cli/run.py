@@ -71,6 +71,9 @@ Examples:
   headrace run --call os.path:basename < paths
   headrace run --retries 3 --timeout 30 --dead failed curl -sfO < urls
   headrace run --halt now,success=1 -j 4 ./try-key < keys
+  headrace run --csv --input users.csv -- mail -s 'Hello {name}' {address}
+  headrace run convert {1} -resize {2} {1.}-{2}.png ::: *.jpg ::: 100 400
+  zcat *.gz | headrace run --pipe grep -F ERROR
 
 \b
 Exit status:
@@ -145,7 +148,8 @@ def command(
     """Run COMMAND for each line of the input, several at the same time.
 
     {} is the item, wherever it occurs in COMMAND and its arguments; where it does not occur, the item is added at the
-    end. There is no shell in between, so an item may have any characters in it. What a command prints is
+    end. {.} {/} {//} {/.} are parts of it as a path, {#} is its number, and {name} a field. Values may also be given
+    behind COMMAND: ::: VALUE... or :::: FILE..., several times for all combinations. There is no shell in between, so an item may have any characters in it. What a command prints is
     kept together and written when it has ended. Commands have no standard input and no terminal.
 
     With --call, FUNCTION(item) is called in COMMAND's place, in threads of this process, and what it returns is
