@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import random
 import signal
@@ -25,15 +24,14 @@ from conftest import scaled
 from headrace import imap_unordered
 from headrace import map as headrace_map
 from headrace.backends.memory import python as twin
+from headrace.consumers import calls as calls_module
+from headrace.consumers import map_iterator as map_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from headrace.consumers.map import MapIterator
+    from headrace.consumers.map_iterator import MapIterator
 
-# `map` is a module and, in the package around it, the function of the same name.
-map_module = importlib.import_module("headrace.consumers.map")
-calls_module = importlib.import_module("headrace.consumers.calls")
 
 PATIENCE = 30.0  # seconds after which something that must happen has not
 
@@ -690,7 +688,16 @@ def test_closing_ends_the_wait_of_another_thread() -> None:
 # ---- several threads, and itself ----
 
 
+@pytest.fixture
+def _threads_are_switched_all_the_time() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
 @both
+@pytest.mark.usefixtures("_threads_are_switched_all_the_time")
 def test_several_threads_may_iterate_and_each_result_goes_to_one(ordered: bool) -> None:
     results = headrace_map(same, range(3000), maxsize=10, ordered=ordered)
     got: list[list[int]] = [[] for _ in range(4)]
@@ -877,22 +884,18 @@ def test_ctrl_c_leaves_a_call_behind_that_takes_long() -> None:
 
 
 @both
+@pytest.mark.usefixtures("_threads_are_switched_all_the_time")
 def test_it_holds_when_threads_are_switched_all_the_time(ordered: bool) -> None:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for _ in range(scaled(30)):
-            maxsize, consumers = random.randint(1, 20), random.randint(1, 6)
-            results = list(headrace_map(same, range(300), consumers, maxsize=maxsize, ordered=ordered))
-            assert (results if ordered else sorted(results)) == list(range(300))
-            got: list[int] = []
-            with pytest.raises(ValueError):
-                drain(headrace_map(refuse(150), count(), consumers, maxsize=maxsize, ordered=ordered), got)
-            assert not ordered or got == list(range(150))
-            with headrace_map(same, count(), consumers, maxsize=maxsize, ordered=ordered) as unfinished:
-                next(unfinished)
-    finally:
-        sys.setswitchinterval(interval)
+    for _ in range(scaled(30)):
+        maxsize, consumers = random.randint(1, 20), random.randint(1, 6)
+        results = list(headrace_map(same, range(300), consumers, maxsize=maxsize, ordered=ordered))
+        assert (results if ordered else sorted(results)) == list(range(300))
+        got: list[int] = []
+        with pytest.raises(ValueError):
+            drain(headrace_map(refuse(150), count(), consumers, maxsize=maxsize, ordered=ordered), got)
+        assert not ordered or got == list(range(150))
+        with headrace_map(same, count(), consumers, maxsize=maxsize, ordered=ordered) as unfinished:
+            next(unfinished)
 
 
 # ---- what is refused ----

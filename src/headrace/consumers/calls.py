@@ -35,7 +35,7 @@ class Calls:
         ordered: whether their turn is that of the items in the source, or that in which they end.
     """
 
-    __slots__ = ("_ended", "_function", "_line", "_ordered", "_waiting", "_window", "open")
+    __slots__ = ("_ended", "_function", "_line", "_ordered", "_waiting", "_window", "collected")
 
     def __init__(self, function: Callable[[Any], Any], window: int, ordered: bool) -> None:
         self._function = function
@@ -46,7 +46,8 @@ class Calls:
         self._ended: Queue[Call] = Queue()
         # In the order of their turns: all that are open if ordered, else those that were heard to have ended.
         self._line: deque[Call] = deque()
-        self.open = 0
+        # How many were taken out of the line.
+        self.collected = 0
 
     def start_thread(self, name: str) -> threading.Thread:
         """Start a thread that runs calls until no more are to be begun."""
@@ -58,12 +59,8 @@ class Calls:
         return thread
 
     def add(self, call: Call) -> None:
-        """Hand a call to the threads. Forgets it if no more are begun."""
-        try:
-            self._waiting.put(call)
-        except SHUT_DOWN:
-            return
-        self.open += 1
+        """Hand a call to the threads. Raises ShutDown if no more are begun."""
+        self._waiting.put(call)
         if self._ordered:
             self._line.append(call)
 
@@ -88,11 +85,14 @@ class Calls:
         if not self.ready():
             return
         line = self._line
-        for _ in range(min(len(line), at_most)):
-            if line[0][STATE] != DONE:
+        before = len(line)
+        for _ in range(min(before, at_most)):
+            call = line.popleft()
+            if call[STATE] != DONE:
+                line.appendleft(call)
                 break
-            self.open -= 1
-            results.append(line.popleft()[RESULT])
+            results.append(call[RESULT])
+        self.collected += before - len(line)
         if self._ordered and self._ended.qsize() > self._window:
             self._ended.clear()  # nobody has had to wait for so long
 
@@ -102,7 +102,7 @@ class Calls:
 
     def take_failure(self) -> BaseException:
         """What it raised."""
-        self.open -= 1
+        self.collected += 1
         error: BaseException = self._line.popleft()[RESULT]
         return error
 
