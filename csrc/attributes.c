@@ -163,6 +163,7 @@ set_is_shutdown(PyObject *self, PyObject *value, void *unused)
     }
     Py_BEGIN_CRITICAL_SECTION(self);
     queue->is_shutdown = (char)truth;
+    queue->drains = queue->drains && truth;
     hr_reset_limit(queue);
     hr_wake_everybody(queue);
     Py_END_CRITICAL_SECTION();
@@ -240,6 +241,25 @@ set_delayed(PyObject *self, PyObject *value, void *unused)
     return 0;
 }
 
+static PyObject *
+get_drains(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(HR_QUEUE(self)->drains);
+}
+
+static int
+set_drains(PyObject *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    int truth = value == NULL ? 0 : PyObject_IsTrue(value);
+    if (truth < 0) {
+        return -1;
+    }
+    HR_QUEUE(self)->drains = (char)truth;
+    return 0;
+}
+
 #define PART(name, text) {#name, get_part, set_part, text, (void *)offsetof(hr_queue, name)}
 #define COUNTER(name, field) {name, get_counter, set_counter, NULL, (void *)offsetof(hr_queue, field)}
 
@@ -256,6 +276,7 @@ PyGetSetDef hr_attributes[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {"dead", hr_dead, NULL, "The items that failed for good: see headrace.DeadLetters.", NULL},
     {"_book", get_book, set_book, NULL, NULL},
+    {"_drains", get_drains, set_drains, NULL, NULL},
     {"_delayed", get_delayed, set_delayed, NULL, NULL},
     COUNTER("_returned_total", returned_total),
     COUNTER("_put_total", put_total_opened),

@@ -70,6 +70,7 @@ typedef struct {
     unsigned class_version; /* of the class whose overrides are known: see hr_class_changed */
     unsigned overrides;
     char is_shutdown;
+    char drains;         /* shut down at once: what comes back is dropped */
     char enveloped;      /* some waiting items may be envelopes: see returned.c */
     char opened;         /* Python code runs this queue now (opened.c); items is empty for good */
     Py_ssize_t bound;    /* maxsize as a limit: HR_UNBOUNDED when there is none */

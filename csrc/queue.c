@@ -69,6 +69,7 @@ start_anew(hr_queue *queue)
     PyErr_Clear();
     queue->unfinished = 0;
     queue->is_shutdown = 0;
+    queue->drains = 0;
     hr_reset_limit(queue);
     hr_wake_everybody(queue);
 }
@@ -240,8 +241,9 @@ static PyMethodDef queue_methods[] = {
              "Take the next item under a lease, which settles it or gives it back. Raises as get does.\n\n"
              "with queue.lease() as lease: the item is done when the block ends, and is given back to\n"
              "the queue when the block raises. See headrace.Lease."),
-    FASTCALL("_take", hr_take_raw, "_take($self, /, stop, block=True, timeout=None)\n--\n\n"
-             "get() for pools: as it lies in the queue, and until there is something in the list stop."),
+    FASTCALL("_take", hr_take_raw, "_take($self, /, stop, block=True, timeout=None, hand=None)\n--\n\n"
+             "get() for leases and pools: the item as it lies in the queue, into the list hand if given;\n"
+             "TakingStopped once there is something in the list stop."),
     {"_give_back", (PyCFunction)(void (*)(void))hr_give_back, METH_FASTCALL,
      PyDoc_STR("_give_back($self, item, front=False, /)\n--\n\n"
                "Put back what _take took, whatever the bound; it is still the same task.")},

@@ -103,13 +103,28 @@ take_waiting(hr_queue *queue, hr_turn *turn)
     return item == NULL || priority == NULL ? item : with_priority(queue, item, priority);
 }
 
-static const char *const take_names[] = {"stop", "block", "timeout"};
-static const hr_signature take_signature = {"_take", take_names, 1, 3, 3};
+static const char *const take_names[] = {"stop", "block", "timeout", "hand"};
+static const hr_signature take_signature = {"_take", take_names, 1, 4, 4};
+
+/* Put what was taken into the list `hand` before any signal handler can run, and return None. Steals a reference. */
+static PyObject *
+into_hand(hr_queue *queue, PyObject *item, PyObject *hand)
+{
+    int failed = PyList_Append(hand, item);
+    if (failed) {
+        PyObject *error = hr_fetch_exception();
+        PyObject *arguments[] = {item, Py_True};
+        Py_XDECREF(hr_give_back(queue, arguments, 2));
+        hr_restore_exception(error);
+    }
+    Py_DECREF(item);
+    return failed ? NULL : Py_NewRef(Py_None);
+}
 
 static HR_NOINLINE PyObject *
 take_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
-    PyObject *given[3];
+    PyObject *given[4];
     hr_turn turn;
     if (hr_unpack(&take_signature, arguments, count, keywords, given) < 0 || hr_heed_class(queue) < 0
         || envelope_type(queue) == NULL || hr_parse_get_turn(queue, given[1], given[2], &turn) < 0) {
@@ -119,13 +134,19 @@ take_general(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyOb
         PyErr_Format(PyExc_TypeError, "stop must be a list or None, not %R", given[0]);
         return NULL;
     }
+    if (given[3] != NULL && !PyList_Check(given[3])) {
+        PyErr_Format(PyExc_TypeError, "hand must be a list, not %R", given[3]);
+        return NULL;
+    }
     turn.stop = given[0] == Py_None ? NULL : given[0];
-    return take_waiting(queue, &turn);
+    PyObject *item = take_waiting(queue, &turn);
+    return item == NULL || given[3] == NULL ? item : into_hand(queue, item, given[3]);
 }
 
-/* _take(stop, block, timeout): get() that leaves envelopes closed. With a list `stop` it is for who works in a pool: it
+/* _take(stop, block, timeout, hand): get() that leaves envelopes closed. With a list `stop` it is for who works in a pool: it
  * raises TakingStopped as soon as there is something in the list (whoever puts it there calls _interrupt), and, once
- * the queue is shut down, ShutDown when every item is settled, not before. */
+ * the queue is shut down, ShutDown when every item is settled, not before. With a list `hand` the item is appended to
+ * that and not returned: an interrupt on the way back cannot lose it. */
 PyObject *
 hr_take_raw(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
@@ -181,10 +202,27 @@ key_of(hr_queue *queue, PyObject *item)
     return PyObject_GetAttrString(item, "item");
 }
 
+/* What comes back to a queue that was shut down at once is dropped, as what waited in it was. */
+static void
+drop_returned(hr_queue *queue)
+{
+    queue->returned_total++;
+    queue->dropped_total++;
+    queue->unfinished -= queue->unfinished > 0;
+    if (queue->unfinished == 0) {
+        hr_all_settled(queue);
+    }
+    HR_CHECK(queue);
+}
+
 static int
 give_back(hr_queue *queue, PyObject *item, bool front)
 {
     int failed;
+    if (queue->drains) {
+        drop_returned(queue);
+        return 0;
+    }
     if (queue->kind == HR_PRIORITY) {
         PyObject *key = key_of(queue, item);
         failed = key == NULL || hr_priority_insert_again(queue, key, item, front) < 0;

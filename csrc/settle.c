@@ -230,6 +230,7 @@ hr_shutdown(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObj
     }
     else {
         queue->is_shutdown = 1;
+        queue->drains |= (char)immediate;
         hr_reset_limit(queue);
         hr_wake_everybody(queue);
         if (immediate) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic, perf_counter
 
 from headrace.consumers.arguments import SHUT_DOWN, check_count, check_handler, check_queue
@@ -51,7 +52,8 @@ class ConsumerPool:
     **Failures**: an item whose handler raises is tried again as *retry* says: it waits in the queue, not in a consumer.
     What has failed for good goes to ``queue.dead``. Without *retry* the first failure stops everything
     (``on_error="stop"``): the queue is shut down, so that nobody stays blocked in a ``put``, what waits stays in it,
-    and leaving raises an ``ExceptionGroup`` of the failures, each with a note that names its item.
+    and leaving raises an ``ExceptionGroup`` of the failures, each with a note that names its item. The failed items are
+    in ``queue.dead`` too.
 
     **A time limit** makes an item fail with ``TimeoutError``. A thread cannot be ended from outside: its consumer is
     written off and replaced, and what the handler does after that does not count, but it does go on until it returns.
@@ -147,6 +149,7 @@ class ConsumerPool:
         self._was_raised = False
         # When handlers that still run are given up; None as long as nothing is to be given up.
         self._deadline: float | None = None
+        self._process: int | None = None
         self._begun: float | None = None
         self._ended: float | None = None
 
@@ -215,6 +218,7 @@ class ConsumerPool:
         if self._begun is not None:
             raise RuntimeError(f"{self.name} was entered before: make a new pool")
         self._begun = perf_counter()
+        self._process = os.getpid()
         try:
             self._enter()
         except BaseException:
@@ -241,6 +245,8 @@ class ConsumerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._is_leaving = True
+        if self._process != os.getpid():
+            return  # a forked child, in which the consumers are not
         interrupt: BaseException | None = None
         try:
             if error is None:

@@ -7,12 +7,13 @@ million, and all of a millisecond go back to the queue together.
 
 from __future__ import annotations
 
+import os
 import threading
 from heapq import heappop, heappush
 from itertools import count
 from math import ceil
 from time import monotonic
-from weakref import ref
+from weakref import WeakSet, ref
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class Book:
         now = monotonic()
         # Rounded up: never ready too early.
         tick = ceil((now + min(seconds, LONGEST_DELAY)) / TICK)
+        # The queue is never called with our lock held: who holds the queue's may be waiting for ours.
+        queue._count_delayed(1)
         with self._lock:
-            queue._count_delayed(1)
             items = self._items.get(tick)
             if items is None:
                 self._items[tick] = [envelope]
@@ -76,6 +78,9 @@ class Book:
             else:
                 items.append(envelope)
             earliest = self._ticks[0]
+        if queue._drains:  # shut down at once, perhaps between the two: nobody waits for this
+            self.drop_delayed()
+            return
         # Consumers that fail all the time do the timer's work on the way: it may have to wait for the interpreter.
         if earliest * TICK <= now:
             self.give_back_due()
@@ -98,16 +103,25 @@ class Book:
     def give_back_due(self) -> None:
         """Give back to the queue what is due, and have the timer call again for what is not."""
         queue = self._queue()
+        while queue is not None and (items := self._take_due()):
+            for envelope in items:
+                self._give_back(queue, envelope)
+            queue._count_delayed(-len(items))
+
+    def _take_due(self) -> list[Envelope]:
+        """The items of the earliest tick if that has come; none if it has not, and then the timer is asked for it."""
         with self._lock:
-            ticks = self._ticks
-            while queue is not None and ticks and ticks[0] * TICK <= monotonic():
+            ticks, now = self._ticks, monotonic()
+            while ticks and ticks[0] * TICK <= now:
                 items = self._items.pop(heappop(ticks), [])
-                for envelope in items:
-                    self._give_back(queue, envelope)
-                queue._count_delayed(-len(items))
-            self._awaited = None
-            if ticks and queue is not None:
-                self._await(ticks[0])
+                if items:
+                    return items
+            if self._awaited is not None and self._awaited * TICK <= now:
+                self._awaited = None
+            earliest = ticks[0] if ticks else None
+        if earliest is not None and (self._awaited is None or earliest < self._awaited):
+            self._await(earliest)
+        return []
 
     def _give_back(self, queue: Any, envelope: Envelope) -> None:
         try:
@@ -125,12 +139,21 @@ class Book:
             items = [*self._items.values()]
             self._items.clear()
             self._ticks.clear()
-            if queue is not None:
-                queue._count_delayed(-dropped, dropped)
+        if queue is not None and dropped:
+            queue._count_delayed(-dropped, dropped)
         del items  # here, where their destructors find the lock free
         return dropped
 
+    def begin_anew(self) -> None:
+        """In a forked child: another thread may have held the lock, and the timer's thread was the parent's."""
+        self._lock = threading.RLock()
+        self._awaited = None
+        if self._ticks:
+            self._await(self._ticks[0])
 
+
+# For forks alone.
+_books: WeakSet[Book] = WeakSet()
 _making = threading.Lock()
 
 
@@ -142,4 +165,15 @@ def book_of(queue: Any) -> Book:
             book = queue._book
             if book is None:
                 book = queue._book = Book(queue)
+                _books.add(book)
     return book
+
+
+def _begin_anew() -> None:
+    _making._at_fork_reinit()  # type: ignore[attr-defined]  # pyright: ignore
+    for book in list(_books):
+        book.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

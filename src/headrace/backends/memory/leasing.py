@@ -49,13 +49,15 @@ class Lease(_Generic[T]):
         attempt: which delivery of the item this is, counted from 1.
     """
 
-    __slots__ = ("_envelope", "_held", "_queue", "attempt", "item")
+    __slots__ = ("_envelope", "_hand", "_queue", "attempt", "item")
 
-    def __init__(self, queue: Any, raw: Any) -> None:
+    def __init__(self, queue: Any, block: bool, timeout: float | None) -> None:
         self._queue = queue
-        # Deleted by who settles it: of several threads one succeeds, on every build.
-        self._held = True
-        envelope = self._envelope = enclosed(raw)
+        # What was taken, until it is settled: of several threads that take it out of here one succeeds. The queue puts
+        # it in, so that an interrupt at any point leaves it to __del__, or in the queue.
+        self._hand: list[Any] = []
+        queue._take(None, block, timeout, self._hand)
+        envelope = self._envelope = enclosed(self._hand[0])
         self.item: T = envelope.item
         self.attempt: int = envelope.attempt
 
@@ -96,8 +98,8 @@ class Lease(_Generic[T]):
 
     def _settle(self) -> None:
         try:
-            del self._held
-        except AttributeError:
+            self._hand.pop()
+        except IndexError:
             raise LeaseLost(
                 f"attempt {self.attempt} at this item is over: it was settled before, or its time had run out"
             ) from None
@@ -105,7 +107,7 @@ class Lease(_Generic[T]):
     @property
     def is_held(self) -> bool:
         """Whether it is still to be settled."""
-        return hasattr(self, "_held")
+        return bool(self._hand)
 
     def __enter__(self) -> Lease[T]:
         return self
@@ -126,10 +128,10 @@ class Lease(_Generic[T]):
 
     def __del__(self) -> None:
         try:
-            del self._held
-        except AttributeError:
+            raw = self._hand.pop()
+        except (AttributeError, IndexError):  # not even begun, or settled
             return
-        give_back(self._queue, self._envelope, 0.0)
+        give_back(self._queue, enclosed(raw), 0.0)
 
     def __repr__(self) -> str:
         from headrace.consumers.failure import shown
@@ -151,7 +153,7 @@ def give_back(queue: Any, envelope: Envelope, delay: float) -> None:
 
 def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:
     """Take the next item under a lease. Waits, and raises, as ``queue.get(block, timeout)`` does."""
-    return Lease(queue, queue._take(None, block, timeout))
+    return Lease(queue, block, timeout)
 
 
 def dead_letters_of(queue: Any) -> DeadLetters:

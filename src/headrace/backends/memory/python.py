@@ -9,6 +9,9 @@ library's queues have, and to those listed here:
 ``_put_total``, ``_get_total``, ``_dropped_total``, ``_returned_total``, ``_delayed``
     Counters behind ``stats()``. Written under the mutex.
 
+``_drains``
+    Whether the queue was shut down at once: what comes back is dropped. Written under the mutex.
+
 ``_book``
     Of delayed items and dead letters (``book.py``); None until there was one.
 """
@@ -111,6 +114,7 @@ class Queue:
         # Unfinished items that a timer will give back: get waits for them after a shutdown.
         self._delayed = 0
         self._book: Any = None
+        self._drains = False
         self._init(maxsize)
 
     @property
@@ -421,15 +425,22 @@ class Queue:
 
         return dead_letters_of(self)
 
-    def _take(self, stop: list[Any] | None, block: bool = True, timeout: float | None = None) -> Any:
-        """``get`` that leaves the item in its envelope.
+    def _take(
+        self,
+        stop: list[Any] | None,
+        block: bool = True,
+        timeout: float | None = None,
+        hand: list[Any] | None = None,
+    ) -> Any:
+        """``get`` that leaves the item in its envelope, and appends it to the list *hand* if there is one.
 
         With a list *stop* it is for who works in a pool: ``TakingStopped`` once there is something in the list, and
         ``ShutDown`` when the queue is shut down and every item is settled, not before.
         """
         with self.mutex:
             try:
-                return Queue._take_raw_when_there(self, block, timeout, stop)
+                raw = Queue._take_raw_when_there(self, block, timeout, stop)
+                return raw if hand is None else hand.append(raw)
             except BaseException:
                 self.not_empty.notify()
                 raise
@@ -437,6 +448,9 @@ class Queue:
     def _give_back(self, item: Any, front: bool = False) -> None:
         """Put back what ``_take`` took: whatever the bound, shut down or not, and still the same task."""
         with self.mutex:
+            if self._drains:
+                Queue._drop_returned(self)
+                return
             self.not_empty.notify()
             self._returned_total += 1
             try:
@@ -444,6 +458,15 @@ class Queue:
             except BaseException:
                 self._returned_total -= 1
                 raise
+
+    def _drop_returned(self) -> None:
+        """What comes back to a queue that was shut down at once is dropped, as what waited in it was."""
+        if self.unfinished_tasks <= 1:
+            self.all_tasks_done.notify_all()
+            self.not_empty.notify_all()
+        self._returned_total += 1
+        self._dropped_total += 1
+        self.unfinished_tasks = max(0, self.unfinished_tasks - 1)
 
     def _count_delayed(self, change: int, dropped: int = 0) -> None:
         """So many taken items more (or fewer) come back by themselves; so many never will."""
@@ -491,6 +514,7 @@ class Queue:
             self.not_full.notify_all()
             self.is_shutdown = True
             if immediate:
+                self._drains = True
                 Queue._drop_waiting(self, dropped)
         if immediate and self._book is not None:
             self._book.drop_delayed()

@@ -41,7 +41,12 @@ def done_settles_the_item(make: Make) -> None:
 
 @promise("leases")
 def a_lease_that_is_settled_refuses_to_be_settled_again(make: Make) -> None:
-    for settle in (lambda lease: lease.done(), lambda lease: lease.retry(), lambda lease: lease.fail("no")):
+    settlements: list[Any] = [
+        lambda lease: lease.done(),
+        lambda lease: lease.retry(),
+        lambda lease: lease.fail("no"),
+    ]
+    for settle in settlements:
         queue = make()
         queue.put("a")
         queue.put("b")
@@ -302,6 +307,23 @@ def an_immediate_shutdown_wakes_who_waits_for_a_delayed_item(make: Make) -> None
     assert isinstance(waiting.error(), ShutDown)
 
 
+@promise("leases", "shutdown")
+def what_comes_back_after_an_immediate_shutdown_is_dropped(make: Make) -> None:
+    queue = make()
+    for item in range(3):
+        queue.put(item)
+    leases = [queue.lease() for _ in range(3)]
+    queue.shutdown(immediate=True)
+    waiting = Call(queue.join)
+    leases[0].retry()
+    leases[1].retry(NEVER)
+    assert not waiting.is_over
+    leases[2].done()
+    waiting.result()
+    stats = queue.stats()
+    assert (stats.waiting, stats.delayed, stats.unfinished, stats.put_total, stats.dropped_total) == (0, 0, 0, 3, 2)
+
+
 @promise("leases", "clear")
 def clear_drops_delayed_items_too(make: Make) -> None:
     queue = make()
@@ -380,7 +402,7 @@ def a_dead_letter_tells_where_it_failed(make: Make) -> None:
 @promise("leases")
 def an_error_that_refuses_attributes_buries_its_item_too(make: Make) -> None:
     class Frozen(Exception):
-        __notes__ = 5
+        __notes__: Any = 5
 
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(name)
