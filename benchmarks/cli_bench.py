@@ -29,16 +29,21 @@ ITEMS = 1000
 LINES = 1_000_000
 FILES = 500
 LINES_A_SECOND = 200_000
+PIPE_TIMES = 50.0
 
 HEADRACE = "headrace run"
 XARGS = "xargs -P"
 PARALLEL = "GNU parallel"
 CALL = "headrace run --call"
+PIPE = "headrace run --pipe"
+PARALLEL_PIPE = "GNU parallel --pipe"
 
 HOW = """
 `true` is run for each of {items:,} lines of a file, {consumers} at a time; `sha256sum` for {files:,} files of the
 standard library, and the same work is done in a Python function, `examples/hashlib_example.py`; `os.path.basename` is
-called for each of {lines:,} lines. A whole process is timed, from its start to its end. All are given the path of the
+called for each of {lines:,} lines, and as many are fed to {consumers} processes of `cat` (GNU parallel: `--pipe`, which
+starts a process for each MB, and `--pipe --round-robin`, which keeps them). A whole process is timed, from its start
+to its end. All are given the path of the
 program, or xargs would look for it anew for each item. Most of the time is the kernel's, which starts the same program
 for everybody: what a tool adds is what differs.
 """
@@ -64,8 +69,7 @@ class Job:
 def measure(plan: Plan) -> Outcome:
     """Every job in every round, in an order of chance."""
     with tempfile.TemporaryDirectory() as folder:
-        commands, hashes, calls = _commands(Path(folder), plan), _hashes(Path(folder), plan), _calls(Path(folder), plan)
-        jobs = [*commands, *hashes, *calls]
+        jobs = [job for jobs in (_commands, _hashes, _calls, _pipes) for job in jobs(Path(folder), plan)]
         rates: dict[str, list[float]] = {job.name: [] for job in jobs}
         for _ in range(plan.rounds):
             for job in plan.shuffled(jobs):
@@ -127,6 +131,19 @@ def _calls(folder: Path, plan: Plan) -> list[Job]:
     return [Job(f"{CALL} os.path:basename", [*_headrace(), "--call", "os.path:basename"], lines, plan.size(LINES))]
 
 
+def _pipes(folder: Path, plan: Plan) -> list[Job]:
+    """Commands that are started once and take many lines."""
+    lines = _numbers(folder / "fed", plan.size(LINES))
+    count = plan.size(LINES)
+    cat = shutil.which("cat") or "cat"
+    jobs = [Job(f"{PIPE} cat", [*_headrace(), f"-j{CONSUMERS}", "--pipe", cat], lines, count)]
+    if parallel := _parallel():
+        words = [parallel, f"-j{CONSUMERS}", "--pipe"]
+        jobs.append(Job(f"{PARALLEL_PIPE} cat", [*words, cat], lines, count))
+        jobs.append(Job(f"{PARALLEL_PIPE} --round-robin cat", [*words, "--round-robin", cat], lines, count))
+    return jobs
+
+
 def _numbers(file: Path, count: int) -> Path:
     file.write_text("".join(f"{number}\n" for number in range(count)))
     return file
@@ -163,6 +180,7 @@ def _peers(rates: dict[str, list[float]]) -> list[str]:
 def _verdicts(rates: dict[str, list[float]]) -> list[Verdict]:
     least = {XARGS: 1.0, PARALLEL: 5.0}
     verdicts = [_against(peer, least[peer], rates) for peer in _peers(rates)]
+    verdicts += [_pipe_against(peer, rates) for peer in _peers(rates)]
     lines = Spread.of(rates[f"{CALL} os.path:basename"])
     verdicts.append(
         Verdict(
@@ -182,6 +200,16 @@ def _against(peer: str, least: float, rates: dict[str, list[float]]) -> Verdict:
         target=f"at least {times(least)} times",
         measured=f"{times(faster.median)} ({times_range(faster)})",
         met=faster.median >= least,
+    )
+
+
+def _pipe_against(peer: str, rates: dict[str, list[float]]) -> Verdict:
+    faster = ratio(rates[f"{PIPE} cat"], rates[f"{peer} true"])
+    return Verdict(
+        claim=f"headrace run --pipe: items, against a process for each by {peer}",
+        target=f"at least {times(PIPE_TIMES)} times",
+        measured=f"{times(faster.median)} ({times_range(faster)})",
+        met=faster.median >= PIPE_TIMES,
     )
 
 
