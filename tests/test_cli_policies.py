@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import subprocess
+import threading
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_support import PATIENCE, Run, eventually, headrace, lines, running
+from headrace import Retry
 from headrace.cli.deadlines import KILL_AFTER, CommandDeadlines
 from headrace.cli.delivery import tagged
 from headrace.cli.halt import Halter, HaltRule
 from headrace.cli.item import Item
 from headrace.cli.order import AHEAD_ITEMS, Order
+from headrace.cli.outcome import Outcome
 from headrace.cli.quantities import DURATION, RATE
+from headrace.cli.settling import Settling
 from headrace.cli.spill import MEMORY_BYTES, SHORT_BYTES, Spill
 
 if TYPE_CHECKING:
@@ -132,6 +136,29 @@ def test_many_items_that_fail_twice_are_all_done_in_the_end(here: Path) -> None:
     assert lines(done.stdout) == sorted(b"%d 3" % number for number in range(5000))
 
 
+def test_the_reader_waits_while_too_much_waits_for_another_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headrace.cli.settling.MOST_WAITING_ITEMS", 2)
+    settling = Settling(Retry(2, 0.0), [], None, lose_nothing)
+    items = [Item(b"a", 1), Item(b"b", 2)]
+    for item in items:
+        assert settling.begin(item)
+        assert settling.delay_before_next(item, Outcome("failed", 1, 0.0, 0.0, [])) == 0.0
+    reader = threading.Thread(target=settling.wait_for_room)
+    reader.start()
+    reader.join(0.05)
+    assert reader.is_alive()
+    assert settling.begin(items[0])
+    reader.join(PATIENCE)
+    assert not reader.is_alive()
+    assert (items[0].attempt, items[1].attempt, settling.end_waiting()) == (2, 1, 1)
+
+
+def lose_nothing(message: str) -> None:
+    raise AssertionError(message)
+
+
 @needs_proc
 def test_ctrl_c_while_a_retry_waits_ends_it_at_once_and_the_item_has_failed(tmp_path: Path) -> None:
     options = ["--retries", "5", "--backoff", "1000", "--dead", "dead", "--joblog", "log"]
@@ -219,7 +246,10 @@ def test_deadlines_are_looked_at_when_they_come_and_first_end_then_kill() -> Non
         deadlines.begin(process.pid)
         now = 104.0
         assert deadlines.look() == 6.0
-        now = 110.0
+        now = 1000.0
+        deadlines.postpone(896.0)  # all were stopped for as long
+        assert deadlines.look() == 6.0
+        now = 1006.0
         assert deadlines.look() == KILL_AFTER
         assert process.wait(PATIENCE) == -signal.SIGTERM
         assert deadlines.end(process.pid)
@@ -388,8 +418,6 @@ def test_the_reader_is_never_far_ahead_of_the_first_that_has_not_ended(tmp_path:
     )
     items = b"".join(b"%d\n" % number for number in range(AHEAD_ITEMS * 3))
     with running("run", "-j2", "-k", "--call", "ahead:f", cwd=tmp_path, stdin=subprocess.PIPE) as run:
-        import threading
-
         threading.Thread(target=feed, args=(run, items), daemon=True).start()
         highest = AHEAD_ITEMS // 100 * 100
         eventually(lambda: (tmp_path / "last").exists() and (tmp_path / "last").read_text() == str(highest))
@@ -667,7 +695,8 @@ def test_ctrl_c_with_eight_busy_commands_and_every_policy_ends_within_a_second(t
         (["--joblog", "no/such/file"], b"--joblog 'no/such/file': No such file or directory"),
         (["--dead", "no/such/file"], b"--dead 'no/such/file': No such file or directory"),
         (["--results", "/dev/null"], b"--results '/dev/null': File exists"),
-        (["--input", "items", "--dead", "items"], b"--dead 'items' is the input too: it would be read for ever."),
+        (["--input", "items", "--dead", "items"], b"--dead 'items' is the input too, which would be spoilt."),
+        (["--input", "items", "--joblog", "items"], b"--joblog 'items' is the input too, which would be spoilt."),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_runs(
@@ -678,6 +707,7 @@ def test_what_makes_no_sense_is_refused_before_anything_runs(
     assert done.returncode == 2
     assert message in b" ".join(done.stderr.split())
     assert not (tmp_path / "made-1").exists()
+    assert (tmp_path / "items").read_text() == "1\n"
 
 
 def test_durations_and_rates_have_units() -> None:

@@ -72,7 +72,7 @@ def test_a_signal_ends_the_commands_and_what_they_have_started(
 @pytest.mark.parametrize("attempt", range(12))
 def test_ctrl_c_at_any_moment_leaves_nothing_behind(tmp_path: Path, attempt: int) -> None:
     when = random.Random(attempt)
-    with running("run", "-j4", "sh", "-c", "touch started-$0; sleep 0.0$0 & sleep 0.0$0", cwd=tmp_path) as run:
+    with running("run", "-j4", "sh", "-c", "touch started-$0; sleep 0.0$0 & sleep 0.0$0; wait", cwd=tmp_path) as run:
         assert run.process.stdin is not None
         run.process.stdin.write(b"".join(b"%d\n" % when.randrange(100) for _ in range(1000)))
         run.process.stdin.close()

@@ -159,7 +159,7 @@ class Crew:
         """Do what a signal, a lost output or ``--halt`` asks for."""
         if event == signal.SIGTSTP:
             self._output.draw(b"")
-            self._children.suspend_while(suspend_this_process)
+            self._suspend()
         elif event == HALTED:
             if self._ending is None:
                 self._end(signal.SIGTERM, self._status())
@@ -171,6 +171,17 @@ class Crew:
             self._end(signal.SIGTERM, status.FAILED)
         else:
             self._end(event, status.by_signal(event))
+
+    def _suspend(self) -> None:
+        """Stop with all that runs, until someone has all of it continue. That time is nobody's."""
+        begun = time.monotonic()
+        self._children.suspend_while(suspend_this_process)
+        seconds = time.monotonic() - begun
+        if self._rules.deadlines is not None:
+            self._rules.deadlines.postpone(seconds)
+        for worker in self._workers:
+            if worker.watch is not None:
+                worker.watch.postpone(seconds)
 
     def _halt(self) -> None:
         """Take no more items. Called in the thread that has ended the item that was one too many."""

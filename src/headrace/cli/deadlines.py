@@ -53,6 +53,12 @@ class CommandDeadlines:
             signal_group(pid, signal.SIGKILL)
             return True
 
+    def postpone(self, seconds: float) -> None:
+        """Give every running command so much more time: for as long they were all stopped."""
+        with self._lock:
+            for pid in self._due:
+                self._due[pid] += seconds
+
     def look(self) -> float:
         """End what is due. Returns after how many seconds to look again. For the main thread."""
         with self._lock:

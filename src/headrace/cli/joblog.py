@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from headrace.cli.refusal import Refused
+from headrace.cli.record_file import RecordFile
 
 if TYPE_CHECKING:
     from headrace.cli.item import Item
@@ -24,22 +23,18 @@ class JobLog:
     """Writes the log. What the file had before is gone.
 
     Args:
+        input_fd: where the items are read from, which must be another file; -1 for nowhere.
         shell: the command is the last word of what is run, a line for the shell.
 
     Raises:
-        Refused: the file cannot be written.
+        Refused: the file cannot be written, or is the input.
     """
 
-    def __init__(self, path: str, *, shell: bool) -> None:
-        self.name = f"--joblog {path!r}"
+    def __init__(self, path: str, input_fd: int, *, shell: bool) -> None:
+        self._file = RecordFile("--joblog", path, input_fd, anew=True)
+        self.name = self._file.name
         self._shell = shell
-        # Lines are written whole, one after the other.
-        self._lock = threading.Lock()
-        try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
-            os.write(self._fd, HEADER)
-        except OSError as error:
-            raise Refused(f"{self.name}: {error.strerror}") from error
+        self._file.begin(HEADER)
 
     def record(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
         """Write the line of *item*. Raises ``OSError``."""
@@ -54,8 +49,7 @@ class JobLog:
             signal_number,
             self._command(outcome.words),
         )
-        with self._lock:
-            os.write(self._fd, line)
+        self._file.append(line)
 
     def _command(self, words: list[bytes]) -> bytes:
         """The command as it could be given to a shell. A line break would be a line of the log: it is a NUL byte."""

@@ -101,5 +101,5 @@ def _recorders(policies: Policies, source: Input, *, shell: bool) -> list[Record
     if policies.joblog is not None:
         from headrace.cli.joblog import JobLog
 
-        recorders.append(JobLog(policies.joblog, shell=shell))
+        recorders.append(JobLog(policies.joblog, source.fd, shell=shell))
     return recorders

@@ -42,6 +42,11 @@ class CallWatch:
                 raise WrittenOff
             self._item = None
 
+    def postpone(self, seconds: float) -> None:
+        """For so long nothing could be done."""
+        with self._lock:
+            self._since += seconds
+
     def seconds_left(self, limit: float) -> float:
         """How long the item that is being done may still take; *limit* when there is none."""
         with self._lock:

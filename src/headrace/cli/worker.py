@@ -83,7 +83,8 @@ class Feeder(Producer["Item"]):
         self._events = events
         self._order = rules.order
         self._halter = None if rules.settling is None else rules.settling.halter
-        self._stays_until_all_is_done = rules.settling is not None and rules.settling.retry is not None
+        # Who knows of the items that may come back; None where none does.
+        self._returning = rules.settling if rules.settling is not None and rules.settling.retry is not None else None
 
     def run(self) -> None:
         """Put all items; called in the thread."""
@@ -92,7 +93,7 @@ class Feeder(Producer["Item"]):
             if self._halter is not None:
                 self._halter.all_were_read()
         finally:
-            if self._stays_until_all_is_done:
+            if self._returning is not None:
                 # With the end of the reader the queue is shut down and consumers go home: but items may come back.
                 self._items.join()
             self._events.post(ENDED)
@@ -104,6 +105,8 @@ class Feeder(Producer["Item"]):
             self._items.maxsize = max(1, min(MOST_WAITING_ITEMS, MOST_WAITING_BYTES // longest))
             if self._halter is not None:
                 self._halter.add_read(len(items))
+            if self._returning is not None:
+                self._returning.wait_for_room()
             if self._order is None:
                 yield from items
             else:
@@ -139,7 +142,7 @@ class Worker(Consumer["Item"]):
     ) -> None:
         super().__init__(queue)
         self._items = queue
-        self._handler_ = handler
+        self._step = handler
         self._attempt = handler.attempt
         self._events = events
         self._pace = rules.pace
@@ -162,7 +165,7 @@ class Worker(Consumer["Item"]):
                 self._run_with_leases()
             else:
                 super().run()
-            self._handler_.finish()
+            self._step.finish()
         except WrittenOff:
             return  # another posts that it has ended, in its place
         except BaseException:
@@ -221,12 +224,12 @@ class Worker(Consumer["Item"]):
             delay = settling.delay_before_next(item, outcome)
             if delay is not None:
                 self.retried += 1
-                self._handler_.drop()
+                self._step.drop()
                 return delay
-        self._handler_.deliver(item, outcome)
+        self._step.deliver(item, outcome)
         if settling is not None:
-            settling.record(item, outcome, self._handler_)
-        self._handler_.drop()
+            settling.record(item, outcome, self._step)
+        self._step.drop()
         if outcome.failure is None:
             self.done += 1
         else:
