@@ -170,7 +170,7 @@ def book_of(queue: Any) -> Book:
 
 
 def _begin_anew() -> None:
-    _making._at_fork_reinit()  # type: ignore[attr-defined]  # pyright: ignore
+    _making._at_fork_reinit()  # type: ignore[attr-defined]  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
     for book in list(_books):
         book.begin_anew()
 

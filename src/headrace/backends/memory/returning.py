@@ -33,8 +33,7 @@ def content(entry: Any) -> Any:
 
 def is_ours(queue: Any, hook: str) -> bool:
     """Whether neither the class of *queue* nor itself overrides *hook*."""
-    cls: type[Any] = type(queue)
-    method: Any = getattr(cls, hook)
+    method: Any = getattr(queue.__class__, hook)
     ours = isinstance(method, MethodDescriptorType) or method.__module__ == "headrace.backends.memory.python"
     return ours and hook not in vars(queue)
 
