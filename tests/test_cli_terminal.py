@@ -148,6 +148,28 @@ def test_progress_is_a_line_below_the_output_that_goes_when_all_is_done(items: P
     assert re.fullmatch(r"headrace: 9 done, 1 failed in \d+\.\d+ s.*", last)
 
 
+def test_progress_and_summary_tell_of_further_attempts(items: Path) -> None:
+    script = f"test {{}} -lt 5 || {WAIT.format(items.parent)}; test {{}} != 3"
+    options = ["--retries", "3", "--backoff", "0.01"]
+    with terminal("run", "-j8", "--input", items, *options, "--shell", script) as seen:
+        seen.until(rb"4 done\S* .*1 failed\S* .*2 retried\S* .*50%")
+        (items.parent / "go").touch()
+        assert seen.end() == 1
+    shown, last, _ = seen.screen()
+    assert shown == "headrace: item '3' failed: exit status 1 (attempt 3)"
+    assert last.startswith("headrace: 9 done, 1 failed, 2 retried in ")
+
+
+def test_progress_stands_below_what_is_held_for_its_turn(items: Path) -> None:
+    script = f"test {{}} != 2 || {WAIT.format(items.parent)}; echo item {{}}"
+    with terminal("run", "-j2", "-k", "--input", items, "--shell", script) as seen:
+        seen.until(rb"9 done")
+        assert [line for line in seen.screen() if line.startswith("item")] == ["item 0", "item 1"]
+        (items.parent / "go").touch()
+        assert seen.end() == 0
+    assert seen.screen()[:-2] == [f"item {number}" for number in range(10)]
+
+
 def test_progress_is_no_wider_than_the_terminal(items: Path) -> None:
     with terminal("run", "-j1", "--input", items, "--shell", f": {{}}; {WAIT.format(items.parent)}") as seen:
         seen.until(rb"0 done")

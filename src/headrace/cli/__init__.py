@@ -4,11 +4,14 @@ This module is all that is imported before Ctrl-C is taken care of, so it import
 the command itself and lists the others: ``demo``, ``run``, ``bench``, a module each. ``headrace run`` is one
 step a module, in the order in which an item passes them::
 
-    run ─ crew ─ reader ─ (the queue) ─ placeholder ─ spawn ─ capture ─ output
-                                      └ call ───────────────────────────┘
+    run ─ crew ─ reader ─ (the queue) ─ worker ─ command ─ placeholder ─ spawn ─ capture ─┬ delivery ─ output
+                                               └ call ───────────────────────────────────┘
 
 with ``signals`` and ``progress`` beside them, and ``programs`` and ``functions`` for what is looked up before
-anything runs.
+anything runs. What was asked for beyond that is a rule: ``policies`` has the options, ``rulebook`` makes the
+``rules`` of them. ``pace`` says when a worker may start an item, ``deadlines`` and ``watch`` (with ``replacing``)
+when it has to have ended, ``settling`` whether it is tried again and who is told of its end (``joblog``,
+``results``, ``dead``, ``halt``); ``order`` (with ``spill``) holds what is delivered before its turn.
 """
 
 from __future__ import annotations
