@@ -6,7 +6,7 @@ from random import random
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     Verdict: TypeAlias = "Retry | Dead | Stop | Ignore | type[Retry] | type[Dead] | type[Stop] | type[Ignore]"
 
@@ -96,10 +96,15 @@ def check_seconds(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
 
 
-def check_exceptions(on: object) -> tuple[type[BaseException], ...]:
+def check_exceptions(on: tuple[type[BaseException], ...] | type[BaseException]) -> tuple[type[BaseException], ...]:
     """*on* as a tuple of exception classes; TypeError when it is something else."""
-    classes: Any = on if isinstance(on, tuple) else (on,)
+    classes = on if isinstance(on, tuple) else (on,)
     for one in classes:
-        if not (isinstance(one, type) and issubclass(one, BaseException)):
+        if not is_exception(one):
             raise TypeError(f"on must be an exception class, or a tuple of them, not {one!r}")
-    return tuple(classes)
+    return classes
+
+
+def is_exception(one: object) -> bool:
+    """Whether it is a class that can be caught."""
+    return isinstance(one, type) and issubclass(one, BaseException)
