@@ -126,7 +126,9 @@ class MapIterator(GenericIterator[R_co]):
         self._close(GRACE if isinstance(error, KeyboardInterrupt) else None)
 
     def __del__(self) -> None:
-        self._calls.stop()
+        calls = getattr(self, "_calls", None)  # Ctrl-C may have come before there were any
+        if calls is not None:
+            calls.stop()
 
     # ---- a turn ----
 
