@@ -13,6 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli_support import PATIENCE, Run, eventually, headrace, lines, running
 from headrace import Retry
@@ -27,6 +29,7 @@ from headrace.cli.settling import Settling
 from headrace.cli.spill import MEMORY_BYTES, SHORT_BYTES, Spill
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="headrace run is for POSIX systems")
@@ -444,14 +447,33 @@ def test_an_order_gives_back_what_nobody_waits_for_any_more_in_order() -> None:
     written: list[bytes] = []
     order = Order(when_lost=lambda error: None)
 
-    def write(pieces: object, note: str | None) -> None:
-        written.extend(data for _, data in pieces)  # type: ignore[attr-defined]
+    def write(pieces: Iterable[tuple[int, bytes]], note: str | None) -> None:
+        written.extend(data for _, data in pieces)
 
     for number in (5, 2, 1, 9, 4):
         order.deliver(number, [(1, b"%d" % number)], None, write)
     assert written == [b"1", b"2"]
     order.write_rest(write)
     assert written == [b"1", b"2", b"4", b"5", b"9"]
+
+
+@given(numbers=st.permutations(range(1, 12)), sizes=st.lists(st.sampled_from([0, 1, 5000]), min_size=11, max_size=11))
+def test_whatever_order_items_end_in_the_output_is_in_theirs(numbers: list[int], sizes: list[int]) -> None:
+    written: list[tuple[int, bytes]] = []
+    notes: list[str | None] = []
+    order = Order(when_lost=lambda error: None)
+
+    def write(pieces: Iterable[tuple[int, bytes]], note: str | None) -> None:
+        written.extend(pieces)
+        notes.append(note)
+
+    for ended, number in enumerate(numbers, 1):
+        order.deliver(number, [(1, b"%d," % number), (2, b"x" * sizes[number - 1])], str(number), write)
+        # Nothing waits for longer than it has to.
+        first_missing = min(set(range(1, 13)) - set(numbers[:ended]))
+        assert notes == [str(each) for each in range(1, first_missing)]
+    assert b"".join(data for place, data in written if place == 1) == b"1,2,3,4,5,6,7,8,9,10,11,"
+    assert sum(len(data) for place, data in written if place == 2) == sum(sizes)
 
 
 # ---- --tag ----
