@@ -271,6 +271,7 @@ def test_records_are_taken_as_they_come() -> None:
         (["echo", "::::", "/nonexistent/file"], ":::: '/nonexistent/file': No such file or directory"),
         (["echo", "{3}", ":::", "a", ":::", "b"], "{3}: there are 2 values for an item, {1} to {2}"),
         (["--stdin", "--call", "builtins:str"], "--call and --stdin"),
+        (["--dead", "x", "echo", ":::", "a", ":::", "b"], "--dead keeps items of one input"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments: list[str], expected: str) -> None:
@@ -347,6 +348,23 @@ def test_a_linked_input_that_ends_ends_an_endless_one() -> None:
         assert endless.stdout is not None
         endless.stdout.close()
         assert process.end() == (0, b"y 1\ny 2\n", b"")
+
+
+def test_values_that_failed_can_be_given_again(tmp_path: Path) -> None:
+    dead = tmp_path / "dead"
+    failed("--dead", str(dead), "sh", "-c", "test $0 = b", ":::", "a", "b", "c")
+    assert run("echo", "::::", dead) == b"a\nc\n"
+
+
+def test_records_that_failed_can_be_given_again(tmp_path: Path) -> None:
+    dead = tmp_path / "dead"
+    failed("--csv", "--dead", str(dead), "test", "{a}", "=", "1", stdin=b'a,b\n1,2\n"3\n",4\n')
+    assert dead.read_bytes() == b'a,b\n"3\n",4\n'
+    assert run("--csv", "--input", dead, "echo", "{b}") == b"4\n"
+
+
+def test_the_tag_of_an_item_is_its_values() -> None:
+    assert run("--tag", "echo", "x", "{1}", ":::", "a", ":::", "b") == b"a b\tx a\n"
 
 
 def test_items_that_end_with_nul_are_read_from_files_too(tmp_path: Path) -> None:

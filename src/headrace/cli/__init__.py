@@ -12,6 +12,10 @@ anything runs. What was asked for beyond that is a rule: ``policies`` has the op
 ``rules`` of them. ``pace`` says when a worker may start an item, ``deadlines`` and ``watch`` (with ``replacing``)
 when it has to have ended, ``settling`` whether it is tried again and who is told of its end (``joblog``,
 ``results``, ``dead``, ``halt``); ``order`` (with ``spill``) holds what is delivered before its turn.
+
+What it is fed is ``inputs``: lines (``item``), ``records``, or what ``combine`` makes of ``:::``, each with a
+``vocabulary`` of placeholders. ``dry_run`` prints what would be run. ``run --pipe`` is a run of another kind: ``pipe``
+is one loop that feeds each ``pipe_command`` out of ``pipe_lines`` and passes on to ``pipe_output`` what it prints.
 """
 
 from __future__ import annotations

@@ -149,8 +149,10 @@ def command(
 
     {} is the item, wherever it occurs in COMMAND and its arguments; where it does not occur, the item is added at the
     end. {.} {/} {//} {/.} are parts of it as a path, {#} is its number, and {name} a field. Values may also be given
-    behind COMMAND: ::: VALUE... or :::: FILE..., several times for all combinations. There is no shell in between, so an item may have any characters in it. What a command prints is
-    kept together and written when it has ended. Commands have no standard input and no terminal.
+    behind COMMAND: ::: VALUE... or :::: FILE..., several times for all combinations.
+
+    There is no shell in between, so an item may have any characters in it. What a command prints is kept together and
+    written when it has ended. Commands have no standard input and no terminal.
 
     With --call, FUNCTION(item) is called in COMMAND's place, in threads of this process, and what it returns is
     printed, unless that is None.
@@ -164,6 +166,8 @@ def command(
     options = InputOptions(**{name: more.pop(name) for name in InputOptions._fields})
     words, given = split_words(words)
     inputs = Inputs(input_path, null, options, given)
+    if policies.dead is not None and len(given) > 1:
+        raise click.UsageError("--dead keeps items of one input: with several, no file can stand for all of them")
     if options.block is not None and not options.pipe:
         raise click.UsageError("--block is for --pipe: without it, a command gets one item")
     if options.pipe:
