@@ -37,19 +37,18 @@ class SpillFile:
 
 
 class Part(NamedTuple):
-    """A stretch of one kind of output: in memory, or in a file."""
+    """A stretch of a file that stands for a piece of output."""
 
     place: int
-    data: bytes
-    file: SpillFile | None = None
-    offset: int = 0
-    size: int = 0
+    file: SpillFile
+    offset: int
+    size: int
 
 
 class Held(NamedTuple):
-    """The output of one item."""
+    """The output of one item: pieces as they came, and parts for those that are in a file."""
 
-    pieces: list[Part]
+    pieces: list[Piece | Part]
     note: str | None
 
 
@@ -66,12 +65,17 @@ class Spill:
 
     def hold(self, pieces: Iterable[Piece], note: str | None) -> Held:
         """Keep *pieces* and *note*. Raises ``OSError`` where there is no more room for them."""
-        return Held([self._keep(place, data) for place, data in pieces if data], note)
+        kept: list[Piece | Part] = []
+        for piece in pieces:
+            size = len(piece[1])
+            if size <= SHORT_BYTES and self._in_memory + size <= MEMORY_BYTES:
+                self._in_memory += size
+                kept.append(piece)
+            else:
+                kept.append(self._in_file(*piece))
+        return Held(kept, note)
 
-    def _keep(self, place: int, data: bytes) -> Part:
-        if len(data) <= SHORT_BYTES and self._in_memory + len(data) <= MEMORY_BYTES:
-            self._in_memory += len(data)
-            return Part(place, data)
+    def _in_file(self, place: int, data: bytes) -> Part:
         if self._file is None or self._file.size >= FILE_BYTES:
             self._leave_file()
             self._file = SpillFile()
@@ -79,7 +83,7 @@ class Spill:
         offset = file.size
         file.append(data)
         file.parts += 1
-        return Part(place, b"", file, offset, len(data))
+        return Part(place, file, offset, len(data))
 
     def _leave_file(self) -> None:
         """Let the current file be closed by who releases its last part."""
@@ -89,25 +93,31 @@ class Spill:
 
     def read(self, held: Held) -> Iterator[Piece]:
         """What was held."""
-        for part in held.pieces:
-            if part.file is None:
-                yield part.place, part.data
+        for piece in held.pieces:
+            if isinstance(piece, Part):
+                yield from _read_part(piece)
             else:
-                for begin in range(0, part.size, READ_BYTES):
-                    size = min(READ_BYTES, part.size - begin)
-                    yield part.place, os.pread(part.file.fd, size, part.offset + begin)
+                yield piece
 
     def release(self, held: Held) -> None:
         """Forget *held*; it was written."""
-        for part in held.pieces:
-            file = part.file
-            if file is None:
-                self._in_memory -= len(part.data)
-                continue
-            file.parts -= 1
-            if not file.parts:
-                if file is self._file:
-                    os.ftruncate(file.fd, 0)
-                    file.size = 0
-                else:
-                    os.close(file.fd)
+        for piece in held.pieces:
+            if isinstance(piece, Part):
+                self._release_part(piece.file)
+            else:
+                self._in_memory -= len(piece[1])
+
+    def _release_part(self, file: SpillFile) -> None:
+        file.parts -= 1
+        if file.parts:
+            return
+        if file is self._file:
+            os.ftruncate(file.fd, 0)
+            file.size = 0
+        else:
+            os.close(file.fd)
+
+
+def _read_part(part: Part) -> Iterator[Piece]:
+    for begin in range(0, part.size, READ_BYTES):
+        yield part.place, os.pread(part.file.fd, min(READ_BYTES, part.size - begin), part.offset + begin)
