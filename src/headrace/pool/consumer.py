@@ -84,6 +84,14 @@ class PoolConsumer(threading.Thread):
             logging.getLogger("headrace").error("%s gives back the item that it held", self.name)
             self._work.give_back(envelope)
 
+    def begin_no_more(self) -> None:
+        """Give back the item in hand, which has not been begun: the pool is being stopped, and may have been left."""
+        for envelope in take_from(self):
+            self._work.put_back(envelope)
+        if self._work.limits:
+            self._work.limits.written_off(self)
+        raise TakingStopped
+
 
 def take_from(consumer: PoolConsumer) -> list[Envelope]:
     """Take the item out of the hand of a consumer, which is written off by that. A list of one, or of none."""
@@ -100,6 +108,8 @@ def handle_all(consumer: PoolConsumer, work: Work) -> None:
     while True:
         raw = take(stop)
         hold(raw)
+        if stop:
+            consumer.begin_no_more()
         item = raw.item if raw.__class__ is Envelope else raw
         try:
             handle(item)
@@ -126,30 +136,39 @@ def observe(consumer: PoolConsumer, work: Work) -> None:
         if work.is_timed:
             consumer.begun = monotonic()
         consumer.hand.append(envelope)
+        if consumer.stop:
+            consumer.begin_no_more()
         if work.tell_started:
             work.tell("started", consumer, envelope)
-        begun = monotonic()
-        try:
-            work.handler(envelope.item)
-        except BaseException as error:
-            if not let_go(consumer, envelope):
-                return
-            work.failures.deal_with(consumer, envelope, error, monotonic() - begun)
-            if work.limits:
-                work.limits.finished(consumer)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            if not let_go(consumer, envelope):
-                return
-            consumer.items += 1
-            if work.tell_done:
-                # Before it is settled: after join() all has been told.
-                work.tell("done", consumer, envelope, seconds=monotonic() - begun)
-            work.queue.task_done()
-            if work.limits:
-                work.limits.finished(consumer)
+        if not handle_one(consumer, work, envelope):
+            return
+        if work.limits:
+            work.limits.finished(consumer)
         del envelope
+
+
+def handle_one(consumer: PoolConsumer, work: Work, envelope: Envelope) -> bool:
+    """Handle the item in hand and settle it; False when that was not this consumer's to do any more."""
+    begun = monotonic()
+    try:
+        work.handler(envelope.item)
+    except BaseException as error:
+        if not let_go(consumer, envelope):
+            return False
+        work.failures.deal_with(consumer, envelope, error, monotonic() - begun)
+        if not isinstance(error, Exception):
+            if work.limits:
+                work.limits.written_off(consumer)
+            raise
+        return True
+    if not let_go(consumer, envelope):
+        return False
+    consumer.items += 1
+    if work.tell_done:
+        # Before it is settled: after join() all has been told.
+        work.tell("done", consumer, envelope, seconds=monotonic() - begun)
+    work.queue.task_done()
+    return True
 
 
 def let_go(consumer: PoolConsumer, envelope: Envelope) -> bool:

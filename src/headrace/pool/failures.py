@@ -56,14 +56,16 @@ class Failures:
         Args:
             seconds: how long the handler ran, if anybody measured it.
         """
+        delay: float | None = None
         try:
             verdict = self._verdict(envelope, error)
+            if isinstance(verdict, Retry) and envelope.attempt < verdict.attempts:
+                delay = verdict.delay_before(envelope.attempt + 1)
         except BaseException as mistake:
-            note(mistake, "raised by on_error, which was to say what becomes of the failed item")
-            mistake.__context__ = error
-            error, verdict = mistake, Stop()
-        if isinstance(verdict, Retry) and envelope.attempt < verdict.attempts:
-            self._try_again(consumer, envelope, error, seconds, verdict)
+            note(mistake, "raised by what was to say what becomes of a failed item: on_error, or retry")
+            error, verdict = with_context(mistake, error), Stop()
+        if delay is not None:
+            self._try_again(consumer, envelope, error, seconds, delay)
         elif isinstance(verdict, Ignore):
             self._work.queue.task_done()
         else:
@@ -75,21 +77,26 @@ class Failures:
                 return self._retry
             return self._otherwise()
         verdict: Any = self._decide(envelope.item, error, envelope.attempt)
-        if isinstance(verdict, type):
+        if isinstance(verdict, type) and issubclass(verdict, (Retry, Dead, Stop, Ignore)):
             verdict = verdict()
         if not isinstance(verdict, (Retry, Dead, Stop, Ignore)):
             raise TypeError(f"on_error returned {verdict!r}: return headrace.Retry(...), Dead, Stop or Ignore")
         return verdict
 
     def _try_again(
-        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, retry: Retry
+        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, delay: float
     ) -> None:
-        delay = retry.delay_before(envelope.attempt + 1)
         consumer.retried += 1
         # Before it is back in the queue, where another consumer may start it.
         if self._work.tell_retried:
             self._work.tell("retried", consumer, envelope, seconds=seconds, error=error, delay=delay)
-        give_back(self._work.queue, envelope, delay)
+        attempt = envelope.attempt
+        try:
+            give_back(self._work.queue, envelope, delay)
+        except Exception as refusal:  # a hook, or a comparison, of the user's: the item must not be lost
+            envelope.attempt = attempt
+            consumer.retried -= 1
+            self._give_up(consumer, envelope, with_context(refusal, error), seconds, stop=False)
 
     def _give_up(
         self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, *, stop: bool
@@ -107,4 +114,15 @@ class Failures:
         traceback = error.__traceback__
         bury(self._work.queue, book_of(self._work.queue), envelope, error)
         if stop:
-            error.__traceback__ = traceback
+            # Not assigned: an exception may refuse attributes (a frozen dataclass).
+            BaseException.with_traceback(error, traceback)
+
+
+def with_context(error: BaseException, earlier: BaseException) -> BaseException:
+    """*error*, which came up while *earlier* was dealt with."""
+    if error is not earlier and error.__context__ is None:
+        try:
+            error.__context__ = earlier
+        except Exception:
+            pass
+    return error

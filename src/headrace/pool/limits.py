@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from itertools import count
+from operator import itemgetter
 from time import monotonic
 
 from headrace.backends.memory.envelope import Envelope, enclosed
@@ -16,7 +18,7 @@ from headrace.errors import TakingStopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable
     from typing import Any
 
     from headrace.pool.consumer import PoolConsumer
@@ -26,6 +28,8 @@ __all__ = ["Limits", "Pace"]
 
 # Seconds that an item may be begun too early, so that wake-ups that come late do not add up to a lower rate.
 TOLERANCE = 0.005
+# Longer is for ever, to a lock. 30 years.
+LONGEST_WAIT = 1e9
 
 
 class Pace:
@@ -37,18 +41,22 @@ class Pace:
         self._next = 0.0
         self._lock = threading.Lock()
 
-    def reserve(self) -> float:
-        """Seconds from now until the caller may begin an item; 0 or less is now."""
+    def reserve(self) -> tuple[float, float]:
+        """Seconds from now until the caller may begin an item, 0 or less is now; and what ``give_back`` wants."""
         with self._lock:
             now = monotonic()
             due = max(self._next, now)
-            self._next = due + self._interval
-        return due - now - TOLERANCE
+            self._next = reserved = due + self._interval
+        return due - now - TOLERANCE, reserved
 
-    def give_back(self) -> None:
-        """A time that was reserved is not used."""
+    def give_back(self, reserved: float) -> None:
+        """A time that was reserved is not used. *reserved* came with it.
+
+        One that others have reserved behind is lost: the next would otherwise be given twice.
+        """
         with self._lock:
-            self._next -= self._interval
+            if self._next == reserved:
+                self._next -= self._interval
 
 
 class Limits:
@@ -68,48 +76,65 @@ class Limits:
         # Guards the rest. Nothing of the user's runs under it, but hashing and comparing keys.
         self._changed = threading.Condition(threading.Lock())
         self._running: dict[Hashable, int] = {}
-        self._parked: dict[Hashable, deque[Envelope]] = {}
+        # Items with the order in which they came.
+        self._parked: dict[Hashable, deque[tuple[int, Envelope]]] = {}
         self._parked_count = 0
+        # What consumers had not begun when all were told to stop. Back to the queue in its order, at the end.
+        self._set_aside: list[tuple[int, Envelope]] = []
+        self._is_over = False
+        self._numbers = count()
 
     def next(self, consumer: PoolConsumer) -> Envelope:
         """The next item for *consumer*, waited for. Raises TakingStopped and ShutDown as the queue does."""
-        envelope = self._parked_for(consumer) if consumer.next else self._take(consumer)
+        number, envelope = self._parked_for(consumer) if consumer.next else self._take(consumer)
         if self._pace is not None:
-            self._wait_for_turn(self._pace, consumer, envelope)
+            self._wait_for_turn(self._pace, consumer, number, envelope)
         return envelope
 
-    def _parked_for(self, consumer: PoolConsumer) -> Envelope:
-        envelope: Envelope = consumer.next.pop()
-        if not consumer.stop:
-            return envelope
-        self._work.queue._give_back(envelope, True)
+    def _parked_for(self, consumer: PoolConsumer) -> tuple[int, Envelope]:
+        number, envelope = consumer.next.pop()
+        if consumer.stop:
+            self._begin_no_more(consumer, number, envelope)
+        return number, envelope
+
+    def _wait_for_turn(self, pace: Pace, consumer: PoolConsumer, number: int, envelope: Envelope) -> None:
+        seconds, reserved = pace.reserve()
+        if seconds > 0 and consumer.alarm.wait(min(seconds, LONGEST_WAIT)):
+            pace.give_back(reserved)
+            self._begin_no_more(consumer, number, envelope)
+
+    def _begin_no_more(self, consumer: PoolConsumer, number: int, envelope: Envelope) -> None:
+        self._return([(number, envelope)])
         self._leave_key(consumer)
         raise TakingStopped
 
-    def _wait_for_turn(self, pace: Pace, consumer: PoolConsumer, envelope: Envelope) -> None:
-        seconds = pace.reserve()
-        if seconds <= 0 or not consumer.alarm.wait(seconds):
-            return
-        pace.give_back()
-        self._work.queue._give_back(envelope, True)
-        self._leave_key(consumer)
-        raise TakingStopped
+    def _return(self, items: Iterable[tuple[int, Envelope]]) -> None:
+        """Give back items that were not begun: now, or with all others when everything ends."""
+        with self._changed:
+            if self._work.is_stopping and not self._is_over:
+                self._set_aside += items
+                return
+        for _, envelope in sorted(items, key=itemgetter(0), reverse=True):
+            self._work.put_back(envelope)
 
-    def _take(self, consumer: PoolConsumer) -> Envelope:
+    def _take(self, consumer: PoolConsumer) -> tuple[int, Envelope]:
         take = self._work.queue._take
         while True:
             if self._key is not None:
                 self._wait_until_few_are_parked(consumer)
             envelope = enclosed(take(consumer.stop))
+            number = next(self._numbers)
             if self._key is None:
-                return envelope
+                return number, envelope
             try:
-                begins = self._enter(consumer, self._key(envelope.item), envelope)
-            except Exception as error:  # the item has no key: it fails as if its handler had
+                begins = self._enter(consumer, self._key(envelope.item), number, envelope)
+            except BaseException as error:  # the item has no key: it fails as if its handler had
                 self._work.failures.deal_with(consumer, envelope, error, None)
+                if not isinstance(error, Exception):
+                    raise
                 continue
             if begins:
-                return envelope
+                return number, envelope
 
     def _most_parked(self) -> float:
         """Where the queue has a bound, as many again may be parked; where it has none, nothing is gained by one."""
@@ -122,7 +147,7 @@ class Limits:
         with self._changed:
             self._changed.wait_for(lambda: consumer.stop or self._parked_count < self._most_parked())
 
-    def _enter(self, consumer: PoolConsumer, key: Hashable, envelope: Envelope) -> bool:
+    def _enter(self, consumer: PoolConsumer, key: Hashable, number: int, envelope: Envelope) -> bool:
         """Begin an item of *key*, or park it and return False."""
         with self._changed:
             running = self._running.get(key, 0)
@@ -130,7 +155,7 @@ class Limits:
                 self._running[key] = running + 1
                 consumer.key = (key,)
                 return True
-            self._parked.setdefault(key, deque()).append(envelope)
+            self._parked.setdefault(key, deque()).append((number, envelope))
             self._parked_count += 1
             return False
 
@@ -159,7 +184,7 @@ class Limits:
             return
         (key,) = consumer.key
         consumer.key = None
-        orphans: deque[Envelope] = deque()
+        orphans: deque[tuple[int, Envelope]] = deque()
         with self._changed:
             running = self._running.get(key, 1) - 1
             if running > 0:
@@ -169,11 +194,12 @@ class Limits:
                 orphans = self._parked.pop(key, orphans)
                 self._parked_count -= len(orphans)
                 self._changed.notify_all()
-        for envelope in reversed(orphans):
-            self._work.queue._give_back(envelope, True)
+        self._return(orphans)
 
     def written_off(self, consumer: PoolConsumer) -> None:
-        """*consumer* is not counted with any more, though its handler may be running still."""
+        """*consumer* is not counted with any more: it ends, or its handler takes too long."""
+        while consumer.next:
+            self._return([consumer.next.pop()])
         self._leave_key(consumer)
 
     def wake(self) -> None:
@@ -184,8 +210,9 @@ class Limits:
     def give_back_all(self) -> None:
         """Put everything that is parked back into the queue, in its order. When no consumer is left."""
         with self._changed:
-            everything = [envelope for parked in self._parked.values() for envelope in parked]
+            self._is_over = True
+            everything = [item for parked in self._parked.values() for item in parked] + self._set_aside
             self._parked.clear()
+            self._set_aside.clear()
             self._parked_count = 0
-        for envelope in reversed(everything):
-            self._work.queue._give_back(envelope, True)
+        self._return(everything)

@@ -21,7 +21,7 @@ from headrace.pool.work import SIGNAL, Work
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
-    from types import TracebackType
+    from types import CodeType, FrameType, TracebackType
     from typing import Any, TypeVar
 
     from headrace.consumers.events import Listener
@@ -145,11 +145,10 @@ class ConsumerPool:
         self._came: list[int] = []
         # Whether the block is over, and a signal is to be noted in place of being raised.
         self._is_leaving = False
-        # Whether one was raised in the block.
-        self._was_raised = False
+        # Those of them that were not raised in the block, and are to be raised behind it.
+        self._noted: list[int] = []
         # When handlers that still run are given up; None as long as nothing is to be given up.
         self._deadline: float | None = None
-        self._process: int | None = None
         self._begun: float | None = None
         self._ended: float | None = None
 
@@ -180,9 +179,8 @@ class ConsumerPool:
             TypeError, ValueError: *consumers* is not a whole number of at least 1.
         """
         check_count("consumers", consumers, 1, "how many threads handle items")
-        if self._begun is None or self._work.is_stopping or self._ended is not None:
+        if self._begun is None or not self._work.resize(consumers):
             raise RuntimeError(f"{self.name} is not at work: resize() is for inside of its with block")
-        self._work.resize(consumers)
 
     def stop(self) -> None:
         """Have the consumers take no more items. What waits stays in the queue, which can be used further.
@@ -218,12 +216,15 @@ class ConsumerPool:
         if self._begun is not None:
             raise RuntimeError(f"{self.name} was entered before: make a new pool")
         self._begun = perf_counter()
-        self._process = os.getpid()
+        self._work.process = os.getpid()
         try:
             self._enter()
         except BaseException:
-            self._work.stop_all(shut_down=False)
-            self._end()
+            self._is_leaving = True
+            try:
+                self._stop(abnormal=True, shut_down=False)
+            finally:
+                self._end()
             raise
         return self
 
@@ -245,13 +246,14 @@ class ConsumerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._is_leaving = True
-        if self._process != os.getpid():
+        if self._work.process != os.getpid():
             return  # a forked child, in which the consumers are not
         interrupt: BaseException | None = None
         try:
             if error is None:
                 interrupt = self._drain()
-            self._stop(abnormal=error is not None or interrupt is not None or bool(self._came))
+            abnormal = error is not None or interrupt is not None or bool(self._came)
+            self._stop(abnormal=abnormal, shut_down=abnormal)
         finally:
             self._end()
         self._raise_outcome(error, interrupt)
@@ -271,12 +273,12 @@ class ConsumerPool:
             return interrupt
         return None
 
-    def _stop(self, *, abnormal: bool) -> None:
+    def _stop(self, *, abnormal: bool, shut_down: bool) -> None:
         """Stop the consumers, and wait for their ends: for as long as it takes only where all is done."""
         work = self._work
         try:
             if abnormal or not work.is_stopping:
-                work.stop_all(shut_down=abnormal)
+                work.stop_all(shut_down=shut_down)
             if abnormal or work.errors:
                 self._begin_grace()
             self._wait_for_consumers()
@@ -293,21 +295,20 @@ class ConsumerPool:
     def _wait_for_consumers(self) -> None:
         """Wait until no consumer is left, the grace is over, or a second signal comes.
 
-        A first signal begins the grace, and stops the consumers.
+        A first signal begins the grace, and stops the consumers; a failure begins it too.
         """
         work = self._work
-        while work.consumers:
+        while (work.consumers or work.ending) and len(self._came) < 2:
+            if work.errors:
+                self._begin_grace()
             left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
             try:
                 told = work.news.get(timeout=left)
             except Empty:
                 return
-            if told is not SIGNAL:
-                continue
-            if len(self._came) > 1:
-                return
-            work.stop_all(shut_down=True)
-            self._begin_grace()
+            if told is SIGNAL:
+                work.stop_all(shut_down=True)
+                self._begin_grace()
 
     def _end(self) -> None:
         """Give back what entering took."""
@@ -332,8 +333,8 @@ class ConsumerPool:
             note(out, f"before this was raised, an item had failed: {shown(failure)}")  # type: ignore[arg-type]
         if error is None and interrupt is not None:
             raise interrupt
-        if error is None and self._came and not self._was_raised:
-            raise_for(self._came[0])
+        if error is None and self._noted:
+            raise_for(self._noted[0])
 
     def _raise_errors(self) -> None:
         errors = self._work.errors
@@ -341,22 +342,31 @@ class ConsumerPool:
         what = "an item failed" if count == 1 else f"{count} items failed"
         raise BaseExceptionGroup(f"{self.name} was stopped: {what}", list(errors)) from None
 
-    def _on_signal(self, number: int) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """In the signal handler, in the main thread: nothing here may wait for a lock that this thread may hold."""
         self._came.append(number)
         work = self._work
-        if not self._is_leaving:
+        if not self._is_leaving and not is_within(frame, ConsumerPool.__exit__.__code__, self):
             # The consumers stop even if this is raised where the block ends, and __exit__ is never reached.
             work.is_stopping = True
             for consumer in list(work.consumers):
                 consumer.stop.append(1)
             work.queue._interrupt()
-            self._was_raised = True
             raise_for(number)
+        self._noted.append(number)
         # Whoever waits in _drain or _wait_for_consumers goes on from here.
         work.news.put(SIGNAL)
         work.stop_joining.append(1)
         work.queue._interrupt()
+
+
+def is_within(frame: FrameType | None, code: CodeType, instance: object) -> bool:
+    """Whether *frame* is, or was called by, the method of *instance* with this *code*, be it before its first line."""
+    while frame is not None:
+        if frame.f_code is code and frame.f_locals.get("self") is instance:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def check_supported(queue: Any) -> None:

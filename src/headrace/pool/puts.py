@@ -35,9 +35,12 @@ class PutListening:
         self._encloses = is_ours(queue, "_put") and is_ours(queue, "_init")
         self._has_priorities = hasattr(queue, "_entries")
         self._hidden: dict[str, Any] = {}
+        # False: whoever wrapped this one still calls it, and it tells nobody.
+        self._is_on = False
 
     def start(self) -> None:
         """Begin to listen."""
+        self._is_on = True
         self._queue._expect_envelopes()
         for name, mine in (("put", self.put), ("put_many", self.put_many)):
             if name in vars(self._queue):
@@ -46,6 +49,7 @@ class PutListening:
 
     def stop(self) -> None:
         """End it. Somebody else's wrapper that came later stays, and goes on calling this one."""
+        self._is_on = False
         for name, mine in (("put", self.put), ("put_many", self.put_many)):
             if self._queue.__dict__.get(name) != mine:
                 continue
@@ -56,6 +60,9 @@ class PutListening:
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None, **more: Any) -> None:
         """The queue's ``put``, told of."""
+        if not self._is_on:
+            self._put(item, block, timeout, **more)
+            return
         headers = self._dispatch.headers_for(item)
         raw = item
         if headers is not None and self._encloses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -21,17 +22,20 @@ class Signals:
     ``pool.stop()``.
 
     Args:
-        on_signal: called in the handler, with the signal's number. It may raise, to end what the main thread does.
+        on_signal: called in the handler, with the signal's number and the frame that it struck. It may raise, to end
+            what the main thread does.
     """
 
-    def __init__(self, on_signal: Callable[[int], None]) -> None:
+    def __init__(self, on_signal: Callable[[int, FrameType | None], None]) -> None:
         self._on_signal = on_signal
         self._previous: dict[int, Any] = {}
+        self._process: int | None = None
 
     def install(self) -> None:
         """Take them over. Does nothing in a thread other than the main one."""
         if threading.current_thread() is not threading.main_thread():
             return
+        self._process = os.getpid()
         for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
             if signal.getsignal(number) is default:
                 self._previous[number] = signal.signal(number, self._handle)
@@ -45,7 +49,12 @@ class Signals:
                 signal.signal(number, previous)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._on_signal(number)
+        if os.getpid() != self._process:
+            # A child that was forked, by a handler perhaps, has no pool: the signal means what it meant before.
+            self.restore()
+            signal.raise_signal(number)
+            return
+        self._on_signal(number, frame)
 
 
 def raise_for(number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic
 from weakref import ref
 
@@ -26,7 +27,8 @@ def watch(work: Work, limit: float) -> None:
 
     def look() -> None:
         it = reference()
-        if it is not None and not (it.is_stopping and not it.consumers):
+        # In a child that was forked, nobody works for this pool.
+        if it is not None and it.process == os.getpid() and not (it.is_stopping and not it.consumers):
             timer.call_at(look_at_all(it, limit), look)
 
     timer.call_at(monotonic() + limit, look)
@@ -61,6 +63,7 @@ def look_at(work: Work, consumer: PoolConsumer, limit: float, now: float) -> flo
         return None
     work.timed_out += 1
     work.consumers.remove(consumer)
+    is_one_too_many = bool(consumer.stop)
     consumer.stop.append(1)
     if work.limits:
         work.limits.written_off(consumer)
@@ -69,5 +72,5 @@ def look_at(work: Work, consumer: PoolConsumer, limit: float, now: float) -> flo
         work.give_back(envelope)
         work.news.put(ENDED)
     else:
-        work.replace((envelope, error, now - begun))
+        work.replace((envelope, error, now - begun), for_long=not is_one_too_many)
     return None

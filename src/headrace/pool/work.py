@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from time import time
 
 from headrace.backends.memory import SimpleQueue
 from headrace.backends.memory.book import book_of
+from headrace.backends.memory.dead import bury
 from headrace.backends.memory.leasing import give_back
 from headrace.consumers.events import Dispatch, Event
 from headrace.pool.consumer import PoolConsumer, take_from
@@ -67,6 +69,8 @@ class Work:
         self.lock = threading.RLock()
         # Those that take items, or will end when they have been told to. Not those that were written off.
         self.consumers: list[PoolConsumer] = []
+        # Those that have left the list above, and still tell that they end.
+        self.ending: set[PoolConsumer] = set()
         # All that there ever were, for the summary.
         self.everybody: list[PoolConsumer] = []
         self.replaced = 0
@@ -74,6 +78,8 @@ class Work:
         # Whether everything is to end; set once. And whether it is because of a failure.
         self.is_stopping = False
         self.errors: list[BaseException] = []
+        # In a child that was forked, there are none of these consumers.
+        self.process = os.getpid()
         # Ends the wait of who joins the queue.
         self.stop_joining: list[int] = []
         # For who waits for the end: see ENDED and the others. Safe to put into from a signal handler.
@@ -81,9 +87,16 @@ class Work:
 
     # -- who works -------------------------------------------------------------------------------
 
-    def start(self, expired: tuple[Envelope, BaseException, float] | None = None) -> None:
-        """Start one more consumer. The lock must be held. Raises RuntimeError when the system has no thread left."""
+    def start(self, expired: tuple[Envelope, BaseException, float] | None = None, *, for_long: bool = True) -> None:
+        """Start one more consumer. The lock must be held. Raises RuntimeError when the system has no thread left.
+
+        Args:
+            expired: an item for it to deal with first: see PoolConsumer.
+            for_long: whether it takes items after that.
+        """
         consumer = PoolConsumer(self, len(self.everybody) + 1, expired)
+        if not for_long:
+            consumer.tell_to_stop()
         self.consumers.append(consumer)
         self.everybody.append(consumer)
         try:
@@ -95,17 +108,25 @@ class Work:
 
     def ended(self, consumer: PoolConsumer, died: BaseException | None) -> None:
         """A consumer ends; called by itself at its end. Replaces it if it was not meant to."""
-        with self.lock:
-            if consumer in self.consumers:
-                self.consumers.remove(consumer)
-                if died is not None and not self.is_stopping and not consumer.stop:
-                    self._replace_dead(consumer, died)
-        if self.dispatch.wants("stopped"):
-            self.dispatch.emit(Event("stopped", self.name, consumer.name, None, None, 0, time()))
-        consumer.has_ended = True
-        self.news.put(ENDED)
+        try:
+            with self.lock:
+                if consumer in self.consumers:
+                    self.ending.add(consumer)
+                    self.consumers.remove(consumer)
+                    if died is not None:
+                        self._replace_dead(consumer, died)
+            if self.dispatch.wants("stopped"):
+                self.dispatch.emit(Event("stopped", self.name, consumer.name, None, None, 0, time()))
+        finally:
+            consumer.has_ended = True
+            self.ending.discard(consumer)
+            self.news.put(ENDED)
 
     def _replace_dead(self, consumer: PoolConsumer, died: BaseException) -> None:
+        if self.is_stopping or consumer.stop:
+            if isinstance(died, Exception):
+                logging.getLogger("headrace").error("%s died on its way to its end", consumer.name, exc_info=died)
+            return
         if self.limits:
             self.limits.written_off(consumer)
         if isinstance(died, Exception):
@@ -116,26 +137,29 @@ class Work:
             logging.getLogger("headrace").error("%s died, and is replaced", consumer.name, exc_info=died)
         self.replace()
 
-    def replace(self, expired: tuple[Envelope, BaseException, float] | None = None) -> None:
+    def replace(self, expired: tuple[Envelope, BaseException, float] | None = None, *, for_long: bool = True) -> None:
         """Start a consumer in the place of one that is lost. The lock must be held."""
         try:
-            self.start(expired)
-            self.replaced += 1
+            self.start(expired, for_long=for_long)
+            self.replaced += for_long
         except RuntimeError as error:  # no thread left: with fewer consumers the work goes on
             if expired is not None:
                 self.give_back(expired[0])
             if not self.consumers:
                 self.fail(error)
 
-    def resize(self, count: int) -> None:
-        """Have *count* consumers: start more, or tell some to stop."""
+    def resize(self, count: int) -> bool:
+        """Have *count* consumers: start more, or tell some to stop. False when all are to stop."""
         with self.lock:
+            if self.is_stopping:
+                return False
             staying = [one for one in self.consumers if not one.stop]
             for consumer in staying[count:]:
                 consumer.tell_to_stop()
             for _ in range(count - len(staying)):
                 self.start()
         self._let_look()
+        return True
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -175,7 +199,17 @@ class Work:
 
     def give_back(self, envelope: Envelope) -> None:
         """Let an item that was begun be delivered again."""
-        give_back(self.queue, envelope, 0.0)
+        try:
+            give_back(self.queue, envelope, 0.0)
+        except Exception as error:  # a hook, or a comparison, of the user's: the item must not be lost
+            bury(self.queue, book_of(self.queue), envelope, error)
+
+    def put_back(self, envelope: Envelope) -> None:
+        """Let an item that was not begun be the next one again."""
+        try:
+            self.queue._give_back(envelope, True)
+        except Exception as error:
+            bury(self.queue, book_of(self.queue), envelope, error)
 
     # -- what is told ----------------------------------------------------------------------------
 

@@ -1,0 +1,70 @@
+"""What the tests of pools share: patience, queues with hooks, and where the items of a pool are in the end."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PATIENCE = 30.0  # seconds after which something that must happen has not
+TIMER = "headrace timer"  # the one thread of a process that may stay
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait for a state that is certain to come."""
+    deadline = monotonic() + PATIENCE
+    while not condition():
+        assert monotonic() < deadline, "it did not come"
+        sleep(0.001)
+
+
+def threads() -> set[threading.Thread]:
+    """All threads but the timer."""
+    return {thread for thread in threading.enumerate() if thread.name != TIMER}
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_stays() -> Iterator[None]:
+    before = threads()
+    yield
+    eventually(lambda: threads() <= before)
+
+
+def with_hooks(base: type) -> type:
+    """A subclass of a queue with hooks of its own, as programs of ``queue.Queue`` have them: a stack in a dict."""
+
+    class Hooked(base):  # type: ignore[misc]
+        def _init(self, maxsize: int) -> None:
+            self.items: dict[int, Any] = {}
+
+        def _qsize(self) -> int:
+            return len(self.items)
+
+        def _put(self, item: Any) -> None:
+            self.items[len(self.items)] = item
+
+        def _get(self) -> Any:
+            return self.items.pop(len(self.items) - 1)
+
+    return Hooked
+
+
+def waiting_in(queue: Any) -> list[Any]:
+    """Take out what waits in *queue*, in its order. Delayed items are waited for."""
+    eventually(lambda: not queue.stats().delayed)
+    items: list[Any] = []
+    while queue.qsize():
+        items.append(queue.get_nowait())
+        queue.task_done()
+    return items
+
+
+def whereabouts(queue: Any, done: list[Any]) -> Counter[Any]:
+    """How often each item is done, dead, or waits."""
+    return Counter(done) + Counter(letter.item for letter in queue.dead) + Counter(waiting_in(queue))
