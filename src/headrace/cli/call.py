@@ -318,6 +318,8 @@ class CallRunner:
 
 
 def _as_line(result: object) -> bytes:
+    if type(result) is str:  # as most are
+        return encode(f"{result}\n")
     if isinstance(result, bytes):
         return result + b"\n"
     if iscoroutine(result):
