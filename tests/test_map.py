@@ -657,8 +657,8 @@ def test_the_source_may_close_the_map() -> None:
 
     def source() -> Iterator[int]:
         try:
-            yield 1
             results.close()
+            yield 1
             yield from count()
         finally:
             closed.append(1)
@@ -828,12 +828,19 @@ def test_ctrl_c_at_a_random_moment_ends_a_program_within_a_second(ordered: bool,
 
 
 def test_failures_before_a_ctrl_c_are_notes_and_do_not_hide_it() -> None:
+    asked = threading.Event()
+
     def source() -> Iterator[int]:
         yield 0
+        asked.set()
         eventually(lambda: len(threads()) < 2)  # the one that failed is gone
         raise KeyboardInterrupt
 
-    results = headrace_map(refuse(0), source(), 2)
+    def function(item: int) -> int:
+        asked.wait(PATIENCE)
+        return refuse(0)(item)
+
+    results = headrace_map(function, source(), 2)
     with pytest.raises(KeyboardInterrupt) as caught:
         next(results)
     assert any("ValueError('bad item 0')" in note for note in caught.value.__notes__)
@@ -841,17 +848,17 @@ def test_failures_before_a_ctrl_c_are_notes_and_do_not_hide_it() -> None:
 
 
 def test_ctrl_c_waits_for_calls_that_are_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, handled = threading.Event(), []
+    asked, handled = threading.Event(), []
     monkeypatch.setattr(map_module, "GRACE", PATIENCE)
 
     def function(item: int) -> None:
-        begun.set()
+        asked.wait(PATIENCE)
         sleep(0.02)
         handled.append(item)
 
     def source() -> Iterator[int]:
         yield 1
-        begun.wait(PATIENCE)
+        asked.set()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -135,6 +135,9 @@ class Consumer(threading.Thread):
                 lease = lease_next()  # an item that is to be tried again goes back to the queue, and waits there
             except SHUT_DOWN:
                 return
+            if self._of_run.is_stopped:  # it may have been given back after the queue was emptied
+                lease.done()
+                return
             self.items_in += lease.attempt == 1
             try:
                 results = [*self._results(lease.item)]
