@@ -848,10 +848,11 @@ def test_failures_before_a_ctrl_c_are_notes_and_do_not_hide_it() -> None:
 
 
 def test_ctrl_c_waits_for_calls_that_are_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, handled = threading.Event(), []
+    begun, asked, handled = threading.Event(), threading.Event(), []
     monkeypatch.setattr(map_module, "GRACE", PATIENCE)
 
     def function(item: int) -> None:
+        begun.set()
         asked.wait(PATIENCE)
         sleep(0.02)
         handled.append(item)
@@ -859,6 +860,7 @@ def test_ctrl_c_waits_for_calls_that_are_about_to_end(monkeypatch: pytest.Monkey
     def source() -> Iterator[int]:
         yield 1
         asked.set()
+        begun.wait(PATIENCE)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
