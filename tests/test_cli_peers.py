@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,8 +26,12 @@ pytestmark = [
     ),
 ]
 
-# What an argument of a command cannot be longer than, on Linux.
+# What an argument of a command cannot be longer than, on Linux: 32 pages.
 LONGEST_ARGUMENT = 128 << 10
+has_that_limit = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.sysconf("SC_PAGE_SIZE") * 32 != LONGEST_ARGUMENT,
+    reason="an argument may be longer, or shorter, here",
+)
 SHOW = "printf '<%s>\\n' {}"
 # Parallel refuses commands of half the length that the system takes.
 SHORT_ODD_ITEMS = [item for item in ODD_ITEMS if len(item) < 50_000]
@@ -101,13 +106,14 @@ def test_items_arrive_as_they_arrive_from_xargs(xargs: list[str], options: list[
 
 
 def test_items_that_are_arguments_of_their_own_are_the_same_three_times(parallel: list[str], xargs: list[str]) -> None:
-    files = b"".join(path + b"\n" for path in python_sources()[:200])
+    files = b"".join(path + b"\n" for path in python_sources()[:60])
     ours = headrace("run", "-k", "sha256sum", stdin=files)
     assert ours.stdout == run([*parallel, "-k", "-j2", "sha256sum"], files).stdout
     assert ours.stdout == run([*xargs, "-d", "\n", "-n1", "sha256sum"], files).stdout
     assert lines(headrace("run", "-j3", "sha256sum", stdin=files).stdout) == lines(ours.stdout)
 
 
+@has_that_limit
 def test_a_line_of_a_mebibyte_stops_the_others_and_fails_alone_here(parallel: list[str], xargs: list[str]) -> None:
     items = b"first\n" + b"x" * (1 << 20) + b"\nlast\n"
     ours = headrace("run", "-k", "-j1", "printf", "%.5s\n", stdin=items)
@@ -121,6 +127,7 @@ def test_a_line_of_a_mebibyte_stops_the_others_and_fails_alone_here(parallel: li
         assert b"last" not in theirs.stdout
 
 
+@has_that_limit
 def test_the_longest_argument_that_xargs_takes_arrives(xargs: list[str]) -> None:
     # With the NUL that ends it an argument may fill the room that it may have.
     items = b"x" * (LONGEST_ARGUMENT - 1) + b"\n"
@@ -136,8 +143,6 @@ def test_a_million_lines_come_out_as_xargs_has_them(xargs: list[str]) -> None:
     ours = headrace("run", "-k", "--call", "os.path:basename", stdin=items)
     assert (ours.returncode, ours.stderr) == (0, b"")
     assert ours.stdout == theirs.stdout
-    unordered = headrace("run", "--call", "os.path:basename", stdin=items)
-    assert lines(unordered.stdout) == lines(theirs.stdout)
 
 
 # ---- options ----
