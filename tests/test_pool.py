@@ -360,9 +360,7 @@ def test_a_consumer_that_ends_itself_is_replaced_and_counted(make: Make, end: ty
             raise end(item)
         done.append(item)
 
-    options: dict[str, Any] = {"plain": {}, "timed": {"timeout": PATIENCE}, "keyed": {"key": lambda item: item % 2}}[
-        way
-    ]
+    ways: dict[str, Any] = {"plain": {}, "timed": {"timeout": PATIENCE}, "keyed": {"key": lambda item: item % 2}}
     with ConsumerPool(queue, handler, consumers=2, on_error="dead", **ways[way]) as pool:
         queue.put_many(range(20))
         eventually(lambda: pool.summary().replaced == 4)
