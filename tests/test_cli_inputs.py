@@ -6,18 +6,17 @@ import csv
 import io
 import json
 import os
+import platform
 import shlex
 import shutil
+import signal
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from cli_support import HEADRACE, headrace, running
+from cli_support import HEADRACE, eventually, headrace, running
 from test_cli_run import ODD_ITEMS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="headrace run is for POSIX systems")
 
@@ -258,6 +257,22 @@ def test_records_are_taken_as_they_come() -> None:
         process.process.stdin.write(b",4\n")
         process.process.stdin.close()
         assert process.process.stdout.readline() == b"3\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/syscall"), reason="needs /proc to see a process wait")
+@pytest.mark.parametrize("words", [["--csv", "echo"], ["echo", ":::", "a", "::::", "-"]])
+def test_ctrl_c_is_quiet_while_what_is_needed_first_is_waited_for(words: list[str]) -> None:
+    with running("run", *words) as process:
+        # It waits for its standard input, and has nothing to do otherwise.
+        eventually(lambda: waits_in_poll(process.process.pid))
+        process.send(signal.SIGINT)
+        assert process.end() == (130, b"", b"")
+
+
+def waits_in_poll(pid: int) -> bool:
+    # The number of poll on x86, or of ppoll on ARM, which has no other.
+    number = {"x86_64": "7", "aarch64": "73"}.get(platform.machine())
+    return number is None or Path(f"/proc/{pid}/syscall").read_text().split()[0] == number
 
 
 @pytest.mark.parametrize(

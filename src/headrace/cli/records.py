@@ -60,7 +60,7 @@ class CsvSource:
 
     def __init__(self, reader: Reader, delimiter: str = ",") -> None:
         self.stop = reader.stop
-        self.size_bytes = reader.size_bytes
+        self._size_bytes = reader.size_bytes()
         self._reader = reader
         self._lines: deque[bytes] = deque()  # read, and not parsed yet
         self._record: list[bytes] = []  # the lines of the record that is being parsed
@@ -74,6 +74,10 @@ class CsvSource:
         self.names = self._read_header()
         self.heading = self._raw_record()
         self.vocabulary = Vocabulary(names=self.names, columns=len(self.names))
+
+    def size_bytes(self) -> int | None:
+        """How many bytes there were to read before the header was; None where that cannot be known."""
+        return self._size_bytes
 
     def _read_header(self) -> tuple[str, ...]:
         try:
