@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -15,10 +19,14 @@ from hypothesis import strategies as st
 from headrace.cli.describe import describe_error, describe_exit, describe_item, encode
 from headrace.cli.item import Item
 from headrace.cli.nearest import did_you_mean
+from headrace.cli.pipe_lines import LineBuffer
 from headrace.cli.placeholder import CommandTemplate, ShellTemplate
 from headrace.cli.reader import InputError, Reader
+from headrace.cli.records import CsvSource, JsonSource
+from headrace.cli.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="commands and polls are for POSIX")
@@ -143,3 +151,88 @@ def test_a_name_is_suggested_only_if_it_is_near() -> None:
     assert did_you_mean("jsn", ["json", "_json", "jinja", "os"]) == " Did you mean 'json'?"
     assert did_you_mean("_jsn", ["json", "_json"]) == " Did you mean '_json' or 'json'?"
     assert did_you_mean("xyz", ["json"]) == ""
+
+
+# Where lines wait for the commands of --pipe.
+
+
+@given(
+    pieces=st.lists(st.binary(max_size=12).map(lambda piece: piece.replace(b"a", b"\n"))),
+    sizes=st.lists(st.integers(min_value=1, max_value=30), min_size=1),
+    separator=st.sampled_from([b"\n", b"\0"]),
+)
+def test_lines_are_cut_off_whole_and_given_back_in_order(
+    pieces: list[bytes], sizes: list[int], separator: bytes
+) -> None:
+    buffer = LineBuffer(separator)
+    given: list[bytes] = []
+    sizes_again = itertools.cycle(sizes)
+    for piece in pieces:
+        buffer.add(piece)
+        size = next(sizes_again)
+        lines = buffer.cut(size)
+        assert lines == b"" or lines.endswith(separator)
+        assert len(lines) <= size or lines.count(separator) == 1
+        if size % 3 == 0:
+            buffer.give_back(lines)
+        else:
+            given.append(lines)
+        whole = b"".join(pieces)[sum(map(len, given)) :]
+        assert buffer.has_line() == (separator in whole[: len(buffer)])
+    buffer.end()
+    while lines := buffer.cut(7):
+        given.append(lines)
+    whole = b"".join(pieces)
+    assert b"".join(given) == whole + (separator if whole and not whole.endswith(separator) else b"")
+    assert len(buffer) == 0
+
+
+# Records.
+
+fields = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=8)
+
+
+@given(rows=st.lists(st.lists(fields, min_size=3, max_size=3), max_size=8), size=st.integers(1, 50))
+def test_records_of_csv_are_what_the_standard_library_makes_of_them(rows: list[list[str]], size: int) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerows([["a", "b", "c"], *rows])
+    text = file.getvalue().encode()
+    found = items_of(lambda reader: CsvSource(reader), [text[at : at + size] for at in range(0, len(text), size)])
+    assert [list((item.fields or {}).values()) for item in found] == rows
+    assert [item.number for item in found] == list(range(1, len(rows) + 1))
+    # And each item is a record by itself.
+    assert [next(csv.reader(io.StringIO(item.line.decode(), newline=""))) for item in found] == rows
+
+
+@given(objects=st.lists(st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5))))
+def test_records_of_json_are_what_the_standard_library_makes_of_them(objects: list[dict[str, object]]) -> None:
+    text = "".join(f"{json.dumps(each)}\n" for each in objects).encode()
+    found = items_of(lambda reader: JsonSource(reader), [text])
+    assert [item.fields for item in found] == objects
+
+
+def items_of(make: Callable[[Reader], CsvSource | JsonSource], pieces: list[bytes]) -> list[Item]:
+    """What a source makes of a pipe into which *pieces* are written one after the other."""
+    ours, theirs = os.pipe()
+    writer = threading.Thread(target=write_all, args=(theirs, pieces))
+    writer.start()
+    reader = Reader(ours)
+    try:
+        return [item for items in make(reader).blocks() for item in items]
+    finally:
+        writer.join()
+        os.close(ours)
+        reader.close()
+
+
+def write_all(fd: int, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        os.write(fd, piece)
+    os.close(fd)
+
+
+def test_names_come_before_all_other_placeholders() -> None:
+    vocabulary = Vocabulary(("1", "a.", "b", "b/", "#"), columns=5)
+    item = Item(b"line", 7, {"1": "one", "a.": "x.y", "b": "p/q.r", "b/": "slash", "#": "hash"}, (b"A", b"B"))
+    words = [b"{1}", b"{a.}", b"{b/.}", b"{b/}", b"{#}", b"{2}", b"{b//}"]
+    assert CommandTemplate(words, vocabulary).fill(item) == [b"one", b"x.y", b"q", b"slash", b"hash", b"B", b"p"]
