@@ -16,6 +16,7 @@ WITHOUT_C_CORE = os.environ.get("HEADRACE_ALLOW_NO_C") == "1"
 IMPLEMENTATION = {} if WITHOUT_C_CORE else {"HEADRACE_IMPL": "c"}
 SCENARIOS = [
     *("one-thread", "textbook", "bounded", "crowd", "ping-pong", "batches", "lifo", "priority", "priority-tuples"),
+    *("pool", "retries", "map"),
     *("depth", "memory", "import"),
 ]
 
