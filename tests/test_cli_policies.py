@@ -702,7 +702,9 @@ def test_ctrl_c_with_eight_busy_commands_and_every_policy_ends_within_a_second(t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--retries", "0"], b"--retries"),
+        (["--retries", "0"], b"'0' is no count: write a whole number, 1 or more"),
+        (["--retries", "many"], b"'many' is no count: write a whole number, 1 or more"),
+        (["--backoff", "5"], b"--backoff is the wait before another attempt, and there is none: --retries 2 or more"),
         (["--backoff", "-1"], b"'-1' is no duration: write seconds (1.5), or 200ms, 10s, 5m, 2h, 1d"),
         (["--timeout", "0"], b"'0' is no duration"),
         (["--timeout", "5x"], b"'5x' is no duration"),

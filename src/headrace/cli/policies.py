@@ -8,7 +8,7 @@ import click
 
 from headrace.cli.halt import HALT, HaltRule
 from headrace.cli.option_groups import option
-from headrace.cli.quantities import DURATION, RATE, Duration
+from headrace.cli.quantities import COUNT, DURATION, RATE, Duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ class Policies(NamedTuple):
     """The values of the options below, by their names."""
 
     retries: int = 1
-    backoff: float = 1.0
+    backoff: float | None = None
     timeout: float | None = None
     halt: HaltRule | None = None
     dead: str | None = None
@@ -38,7 +38,7 @@ _OPTIONS = (
     option(
         "Failures",
         "--retries",
-        type=click.IntRange(min=1),
+        type=COUNT,
         default=1,
         metavar="N",
         help="Try an item up to N times in all (as GNU parallel counts) before it has failed. [default: 1]",
@@ -47,7 +47,6 @@ _OPTIONS = (
         "Failures",
         "--backoff",
         type=Duration(zero=True),
-        default=1.0,
         metavar="S",
         help="Wait S seconds before the second attempt, twice as long before each further one, up to 5 minutes, and "
         "by chance up to half of that less. Other items go on. [default: 1]",

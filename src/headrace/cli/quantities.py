@@ -1,4 +1,4 @@
-"""Durations and rates as they are written on a command line."""
+"""Counts, durations and rates as they are written on a command line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,30 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     FloatType = click.ParamType[float]
+    IntType = click.ParamType[int]
 else:
-    FloatType = click.ParamType  # which is not generic in every release
+    FloatType = IntType = click.ParamType  # which is not generic in every release
 
-__all__ = ["DURATION", "RATE", "Duration", "Rate"]
+__all__ = ["COUNT", "DURATION", "RATE", "Duration"]
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_SECONDS = 100 * 365 * 86400.0
+
+
+class Count(IntType):
+    """1 or more. As ``click.IntRange(min=1)``, but ``--help`` does not show its bound."""
+
+    name = "count"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """*value* as a number."""
+        try:
+            count = int(str(value))
+        except ValueError:
+            count = 0
+        if count < 1:
+            self.fail(f"{value!r} is no count: write a whole number, 1 or more", param, ctx)
+        return count
 
 
 class Duration(FloatType):
@@ -68,5 +85,6 @@ def _number(text: str) -> float:
         return math.nan
 
 
+COUNT = Count()
 DURATION = Duration()
 RATE = Rate()

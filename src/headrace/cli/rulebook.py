@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.cli.refusal import Refused
 from headrace.cli.rules import Rules
 from headrace.cli.signals import RECORD_LOST
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Input", "rules_for"]
 
+BACKOFF = 1.0
 LONGEST_BACKOFF = 300.0
 
 
@@ -63,6 +65,8 @@ def rules_for(policies: Policies, source: Input, output: Output, events: Events,
 
 
 def _settling(policies: Policies, source: Input, output: Output, events: Events, *, shell: bool) -> Settling | None:
+    if policies.retries == 1 and policies.backoff is not None:
+        raise Refused("--backoff is the wait before another attempt, and there is none: --retries 2 or more")
     recorders = _recorders(policies, source, shell=shell)
     if policies.retries == 1 and policies.halt is None and not recorders:
         return None
@@ -75,7 +79,8 @@ def _settling(policies: Policies, source: Input, output: Output, events: Events,
 
     retry = None
     if policies.retries > 1:
-        retry = Retry(policies.retries, policies.backoff, max_delay=max(LONGEST_BACKOFF, policies.backoff))
+        backoff = BACKOFF if policies.backoff is None else policies.backoff
+        retry = Retry(policies.retries, backoff, max_delay=max(LONGEST_BACKOFF, backoff))
     return Settling(retry, recorders, _halter(policies), lose)
 
 

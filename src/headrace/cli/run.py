@@ -13,6 +13,7 @@ from headrace.cli import status
 from headrace.cli.input_options import InputOptions, input_options
 from headrace.cli.option_groups import GroupedCommand, option
 from headrace.cli.policies import Policies, policy_options
+from headrace.cli.quantities import COUNT
 from headrace.cli.refusal import Refused
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
     "What is done",
     "-j",
     "--consumers",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="N",
     help="How many run at the same time. [default: as many as there are CPUs]",
 )
