@@ -847,6 +847,21 @@ def test_failures_before_a_ctrl_c_are_notes_and_do_not_hide_it() -> None:
     assert list(results) == []
 
 
+def test_ctrl_c_while_a_failure_waits_for_running_calls_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait, interrupted = map_module.MapIterator._wait, []
+
+    def wait_and_interrupt(results: MapIterator[Any], grace: float | None) -> None:
+        wait(results, grace)
+        if not interrupted:
+            interrupted.append(1)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(map_module.MapIterator, "_wait", wait_and_interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        next(headrace_map(refuse(0), [0], 2))
+    assert caught.value.__notes__ == ["before this was raised, an item had failed: ValueError('bad item 0')"]
+
+
 def test_ctrl_c_waits_for_calls_that_are_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, asked, handled = threading.Event(), threading.Event(), []
     monkeypatch.setattr(map_module, "GRACE", PATIENCE)

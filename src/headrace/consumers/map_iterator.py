@@ -256,6 +256,10 @@ class MapIterator(GenericIterator[R_co]):
             if isinstance(error, StopIteration):
                 raise RuntimeError("the function of a map raised StopIteration, which would end the loop") from error
             raise error
+        except KeyboardInterrupt as interrupt:
+            if interrupt is not error:
+                note(interrupt, f"before this was raised, an item had failed: {shown(error)}")
+            raise
         finally:
             del error  # its traceback refers to this frame
 
