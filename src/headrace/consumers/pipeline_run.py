@@ -130,12 +130,12 @@ class Consumer(threading.Thread):
 
     def _handle_all_with_retry(self, retry: Retry) -> None:
         lease_next = self._station.queue.lease
-        while not self._of_run.is_stopped:
+        while not self._of_run.is_stopped():
             try:
                 lease = lease_next()  # an item that is to be tried again goes back to the queue, and waits there
             except SHUT_DOWN:
                 return
-            if self._of_run.is_stopped:  # it may have been given back after the queue was emptied
+            if self._of_run.is_stopped():  # it may have been given back after the queue was emptied
                 lease.done()
                 return
             self.items_in += lease.attempt == 1
@@ -200,7 +200,7 @@ class Run:
         # In the order in which they happened. Appended to by all threads.
         self.errors: list[BaseException] = []
         # Set once, by any thread, before the queues are shut down.
-        self.is_stopped = False
+        self._stopped = False
         self._stations: list[Station] = []
         self._items: Iterator[Any] = iter(())
         self._read = 0
@@ -231,8 +231,12 @@ class Run:
         self.errors.append(error)
         self._stop()
 
+    def is_stopped(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self._stopped
+
     def _stop(self) -> None:
-        self.is_stopped = True
+        self._stopped = True
         for station in self._stations:
             station.queue.shutdown(immediate=True)
 
