@@ -17,7 +17,7 @@ from headrace.cli.tally import Tally
 from headrace.cli.worker import MOST_WAITING_ITEMS, Feeder, Worker
 
 if TYPE_CHECKING:
-    from headrace.cli.halt import Halter
+    from headrace.cli.halt import Halter, HaltRule
     from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.progress import Progress
@@ -93,9 +93,14 @@ class Crew:
 
     def _status(self) -> int:
         """The exit status of a run that was not ended from outside."""
-        if self._halter is not None and self._halter.is_reached and self._halter.rule.why == "success":
+        if self.halted_by is not None and self.halted_by.why == "success":
             return status.DONE
         return status.FAILED if self.tally.failed else status.DONE
+
+    @property
+    def halted_by(self) -> HaltRule | None:
+        """The rule of ``--halt`` that was met; None where none was."""
+        return self._halter.rule if self._halter is not None and self._halter.is_reached else None
 
     @property
     def was_ended(self) -> bool:
