@@ -41,8 +41,9 @@ GRACE = 0.5
 # A source that takes longer than this for its next item (seconds) is slow: results that are ready go before it.
 QUICK = 0.001
 
-# The part of a slow source's last time that a result is waited for before the source is asked again. A source can then
-# lose so much of its speed at most, and a result that comes sooner is not held back until there is another item.
+# The part of a slow source's last time that the only open call is waited for before the source is asked again. A source
+# can then lose so much of its speed at most, and a result that comes sooner is not held back until there is another
+# item. With several open calls nothing is waited for: they take longer than the source, and none is about to end.
 PATIENCE = 0.25
 
 
@@ -226,9 +227,13 @@ class MapIterator(GenericIterator[R_co]):
     def _result_comes_first(self) -> bool:
         """Whether a result is ready, or gets ready in a time that is short for so slow a source."""
         calls = self._calls
-        deadline = monotonic() + (self._read_seconds * PATIENCE if self._read_seconds > QUICK else 0.0)
+        if calls.ready():
+            return True
+        if self._read_seconds <= QUICK or self._number - calls.collected != 1:
+            return False
+        deadline = monotonic() + self._read_seconds * PATIENCE
         while not calls.ready():
-            if self._number == calls.collected or not calls.hear(max(0.0, deadline - monotonic())):
+            if not calls.hear(max(0.0, deadline - monotonic())):
                 return False
         return True
 
