@@ -15,7 +15,8 @@ when it has to have ended, ``settling`` whether it is tried again and who is tol
 
 What it is fed is ``inputs``: lines (``item``), ``records``, or what ``combine`` makes of ``:::``, each with a
 ``vocabulary`` of placeholders. ``dry_run`` prints what would be run. ``run --pipe`` is a run of another kind: ``pipe``
-is one loop that feeds each ``pipe_command`` out of ``pipe_lines`` and passes on to ``pipe_output`` what it prints.
+is one loop around ``pipe_dealing``, which gives ``pipe_lines`` to each ``pipe_command``, and ``pipe_printing``, which
+passes on what they print to ``pipe_output``.
 """
 
 from __future__ import annotations

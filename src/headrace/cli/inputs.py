@@ -62,6 +62,14 @@ class Inputs:
         """The file descriptor of the one input; -1 where there are others."""
         return -1 if self.given else self._fd
 
+    def size_bytes(self) -> int | None:
+        """How many bytes there are to read of the one input; None where that cannot be known."""
+        reader = Reader(self.fd)
+        try:
+            return reader.size_bytes()
+        finally:
+            reader.close()
+
     @property
     def heading(self) -> bytes:
         """What the input begins with before its items, without a separator."""

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import status
 from headrace.cli.input_options import InputOptions, input_options
 from headrace.cli.option_groups import GroupedCommand, option
 from headrace.cli.policies import Policies, policy_options
 from headrace.cli.quantities import COUNT
 from headrace.cli.refusal import Refused
-from headrace.cli.running import progress_for, run_step, say_how_it_ended
+from headrace.cli.running import run_step
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -133,7 +132,10 @@ def command(
     if options.block is not None and not options.pipe:
         raise click.UsageError("--block is for --pipe: without it, a command gets one item")
     if options.pipe:
-        return _run_pipe(words, shell, function_name, inputs, consumers or _cpus(), progress, policies)
+        from headrace.cli.piping import pipe_command, run_pipe
+
+        piped = pipe_command(words, shell, function_name, inputs, policies)
+        return run_pipe(*piped, inputs, consumers or _cpus(), progress)
     if function_name:
         return _call_function(function_name, words, shell, inputs, consumers or _cpus(), progress, policies)
     if not words or not words[0]:
@@ -169,62 +171,6 @@ def _template(
         return ShellTemplate(encoded, inputs.vocabulary, appends=appends), os.fsencode(SHELL)
     template = CommandTemplate(encoded, inputs.vocabulary, appends=appends)
     return template, None if template.program is None else find_program(os.fsdecode(template.program))
-
-
-def _run_pipe(
-    words: tuple[str, ...],
-    shell: bool,
-    function_name: str | None,
-    inputs: Inputs,
-    consumers: int,
-    wants_progress: bool | None,
-    policies: Policies,
-) -> int:
-    """Feed commands with the lines of the input, and return the exit status."""
-    from headrace.cli.output import Output
-    from headrace.cli.pipe import DEFAULT_BLOCK, PipeRun, PipeSettings
-    from headrace.cli.signals import OUTPUT_LOST, Events
-    from headrace.cli.spawn import Children
-
-    command, program = _piped_command(words, shell, function_name, inputs, policies)
-    if inputs.options.dry_run:
-        from headrace.cli.placeholder import quote
-
-        click.echo(b" ".join(map(quote, command)))
-        return status.DONE
-    settings = PipeSettings(
-        inputs.fd, inputs.separator, command, program, consumers, inputs.options.block or DEFAULT_BLOCK
-    )
-    with Events() as events:
-        output = Output(when_lost=lambda: events.post(OUTPUT_LOST))
-        run = PipeRun(settings, Children(), events, output)
-        progress = progress_for(wants_progress, run.tally, output, inputs.fd)
-        exit_status = run.run(progress)
-        say_how_it_ended(run.tally, output, exit_status, showed_progress=progress.finish())
-        os._exit(exit_status)
-
-
-def _piped_command(
-    words: tuple[str, ...], shell: bool, function_name: str | None, inputs: Inputs, policies: Policies
-) -> tuple[list[bytes], bytes]:
-    """The words of the command that lines are fed to, and the path of its program. Placeholders mean nothing."""
-    from headrace.cli.programs import find_program
-
-    if function_name:
-        raise click.UsageError("--call and --pipe: a function takes items, only a command can be fed with lines")
-    meaningless = [name for name in Policies._fields if getattr(policies, name) != Policies._field_defaults[name]]
-    meaningless += [name for name in ("csv", "tsv", "jsonl", "stdin") if getattr(inputs.options, name)]
-    if meaningless:
-        option = "--" + meaningless[0].replace("_", "-")
-        raise click.UsageError(f"{option} and --pipe: nothing is done for each item, commands are fed with many lines")
-    if inputs.given:
-        raise click.UsageError("::: and --pipe: commands are fed with the lines of one input, --input FILE")
-    if not words or not words[0]:
-        raise click.UsageError("there is no COMMAND to feed with the lines of the input")
-    encoded = [os.fsencode(word) for word in words]
-    if shell:
-        return [os.fsencode(SHELL), b"-c", b" ".join(encoded)], os.fsencode(SHELL)
-    return encoded, find_program(words[0])
 
 
 def _call_function(
