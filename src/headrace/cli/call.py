@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import threading
 from contextlib import suppress
-from contextvars import ContextVar
 from inspect import iscoroutine
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from headrace.cli.describe import ENCODING, describe_error, describe_failure, describe_over_time, encode
+from headrace.cli.describe import describe_error, describe_failure, describe_over_time, encode
 from headrace.cli.functions import is_coroutine_function
+from headrace.cli.item_output import ItemBytes, ItemOutput
 from headrace.cli.outcome import Outcome
 from headrace.cli.output import STDOUT, OutputLost, Results
 from headrace.cli.refusal import Refused
@@ -22,14 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Protocol
 
-    from _typeshed import ReadableBuffer
-
     from headrace.cli.coroutines import CoroutineCalls
     from headrace.cli.delivery import Delivery, Piece
+    from headrace.cli.giving import Giving
     from headrace.cli.item import Item
     from headrace.cli.output import Output
     from headrace.cli.spawn import Children
-    from headrace.cli.vocabulary import Vocabulary
     from headrace.cli.worker import Handler
 
     class Caller(Protocol):
@@ -50,95 +47,6 @@ END_SECONDS = 0.1
 
 # Of every call that succeeded, where nobody asks for more.
 SUCCESS = Outcome(None, 0, 0.0, 0.0, [])
-
-
-class ItemBytes(io.RawIOBase):
-    """Keeps what a call writes, so that it comes out together with its result.
-
-    What is written outside of a call (by a thread that the function has started, say) is taken as it comes.
-    """
-
-    def __init__(self, results: Results) -> None:
-        super().__init__()
-        self._results = results
-        self._calls = threading.local()
-        # The same for a coroutine, which shares its thread with others.
-        self.of_coroutine: ContextVar[list[bytes] | None] = ContextVar("of_coroutine", default=None)
-
-    def begin(self) -> list[bytes]:
-        """Keep what the calling thread writes from now on. Returns where: a list to be emptied after each call."""
-        written: list[bytes] = []
-        self._calls.written = written
-        return written
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return STDOUT
-
-    def write(self, data: ReadableBuffer) -> int:
-        copy = bytes(data)
-        written = getattr(self._calls, "written", None)
-        if written is None:
-            written = self.of_coroutine.get()
-        if written is None:
-            self._results.add(copy)
-        else:
-            written.append(copy)
-        return len(copy)
-
-
-class ItemOutput(io.TextIOBase):
-    """Stands in for ``sys.stdout``: text, and under ``buffer`` bytes."""
-
-    encoding = ENCODING
-    errors = "surrogateescape"
-
-    def __init__(self, buffer: ItemBytes) -> None:
-        super().__init__()
-        self.buffer = buffer
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return STDOUT
-
-    def write(self, text: str) -> int:
-        self.buffer.write(encode(text))
-        return len(text)
-
-
-class Giving:
-    """What a function is called with: the item as a string, its fields as a dictionary, or a string for each input.
-
-    Attributes:
-        count: how many arguments there are.
-        arguments: makes them out of an item. Raises ``Refused`` for one that is no record.
-    """
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.count = 1
-        self.arguments: Callable[[Item], tuple[Any, ...]] = _as_text
-        if vocabulary.names is not None or vocabulary.has_own_names:
-            self.arguments = _as_dictionary
-        elif vocabulary.columns > 1:
-            self.count = vocabulary.columns
-            self.arguments = _as_texts
-
-
-def _as_text(item: Item) -> tuple[str]:
-    return (item.line.decode(ENCODING, "surrogateescape"),)
-
-
-def _as_texts(item: Item) -> tuple[str, ...]:
-    return tuple([value.decode(ENCODING, "surrogateescape") for value in item.arguments])
-
-
-def _as_dictionary(item: Item) -> tuple[dict[str, Any]]:
-    # One of its own, which the function may change.
-    return (dict(item.fields or {}),)
 
 
 class CallStep:

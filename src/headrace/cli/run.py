@@ -183,8 +183,9 @@ def _call_function(
     policies: Policies,
 ) -> int:
     """Call a function with each item, and return the exit status."""
-    from headrace.cli.call import CallStep, Giving
+    from headrace.cli.call import CallStep
     from headrace.cli.functions import find_function
+    from headrace.cli.giving import Giving
 
     if words or shell:
         raise click.UsageError("--call takes the place of COMMAND and of --shell: give one or the other")
