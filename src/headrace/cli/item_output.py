@@ -38,12 +38,15 @@ class ItemBytes(io.RawIOBase):
         return written
 
     def writable(self) -> bool:
+        """Yes."""
         return True
 
     def fileno(self) -> int:
+        """That of standard output, where all of it goes in the end."""
         return STDOUT
 
     def write(self, data: ReadableBuffer) -> int:
+        """Keep *data*, or write it where no call runs. May then block, and raises ``OutputLost``."""
         copy = bytes(data)
         written = getattr(self._calls, "written", None)
         if written is None:
@@ -66,11 +69,14 @@ class ItemOutput(io.TextIOBase):
         self.buffer = buffer
 
     def writable(self) -> bool:
+        """Yes."""
         return True
 
     def fileno(self) -> int:
+        """That of standard output, where all of it goes in the end."""
         return STDOUT
 
     def write(self, text: str) -> int:
+        """As ``buffer.write``, and no text is refused."""
         self.buffer.write(encode(text))
         return len(text)
