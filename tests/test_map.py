@@ -808,6 +808,19 @@ for result in headrace.map(busy, source(), ordered=ORDERED):
 @both
 @pytest.mark.parametrize("seconds", [60, 0, 0.001])
 def test_ctrl_c_at_a_random_moment_ends_a_program_within_a_second(ordered: bool, seconds: float) -> None:
+    interrupt_a_program(ordered, seconds)
+
+
+@pytest.mark.stress
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@both
+@pytest.mark.parametrize("seconds", [60, 0, 0.001])
+def test_ctrl_c_at_many_random_moments_ends_a_program_within_a_second(ordered: bool, seconds: float) -> None:
+    for _ in range(scaled(30)):
+        interrupt_a_program(ordered, seconds)
+
+
+def interrupt_a_program(ordered: bool, seconds: float) -> None:
     program = PROGRAM.replace("SECONDS", str(seconds)).replace("ORDERED", str(ordered))
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with child:

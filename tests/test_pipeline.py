@@ -729,6 +729,19 @@ pipeline.sink(store, 2).run()
 @pytest.mark.parametrize("retry", [False, True], ids=["plain", "leased"])
 @pytest.mark.parametrize("seconds", [60, 0, 0.001])
 def test_ctrl_c_at_a_random_moment_ends_a_program_within_a_second(retry: bool, seconds: float) -> None:
+    interrupt_a_program(retry, seconds)
+
+
+@pytest.mark.stress
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@pytest.mark.parametrize("retry", [False, True], ids=["plain", "leased"])
+@pytest.mark.parametrize("seconds", [60, 0, 0.001])
+def test_ctrl_c_at_many_random_moments_ends_a_program_within_a_second(retry: bool, seconds: float) -> None:
+    for _ in range(scaled(30)):
+        interrupt_a_program(retry, seconds)
+
+
+def interrupt_a_program(retry: bool, seconds: float) -> None:
     program = PROGRAM.replace("SECONDS", str(seconds)).replace("RETRY", str(retry))
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with child:
