@@ -10,7 +10,7 @@ TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
-    from typing import NamedTuple, Protocol, TypeVar
+    from typing import Any, NamedTuple, Protocol, TypeVar
 
     T = TypeVar("T")
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
             """Items that consumers hold."""
             ...
 
+        def _repr_html_(self) -> str: ...
+
     class QueueContract(Protocol[T]):
         """The methods that producers, consumers and the command line rely on, and no others."""
 
@@ -56,6 +58,20 @@ if TYPE_CHECKING:
         def shutdown(self, immediate: bool = False) -> None: ...
         def stats(self) -> Stats: ...
         def __iter__(self) -> Iterator[T]: ...
+
+    class LeasingContract(QueueContract[T], Protocol[T]):
+        """What leases and pools rely on beside it. A backend that has these has pools, retries and dead letters.
+
+        ``_take``, ``_give_back``, ``_interrupt`` and ``_join`` are said in full in ``csrc/returned.c``.
+        """
+
+        @property
+        def dead(self) -> Any: ...
+        def lease(self, block: bool = True, timeout: float | None = None) -> Any: ...
+        def _take(self, stop: list[Any] | None, block: bool = True, timeout: float | None = None) -> Any: ...
+        def _give_back(self, item: Any, front: bool = False, /) -> None: ...
+        def _interrupt(self) -> None: ...
+        def _join(self, stop: list[Any], /) -> None: ...
 
 else:
     # typing costs several milliseconds at import; a namedtuple is the same record.
@@ -89,3 +105,8 @@ else:
         def leased(self) -> int:
             """Items that consumers hold: taken, and neither settled nor given back."""
             return max(0, self.unfinished - self.waiting - self.delayed)
+
+        def _repr_html_(self) -> str:
+            from headrace.html import table
+
+            return table("Stats", list(zip(self._fields, self, strict=True)))

@@ -45,7 +45,7 @@ else:
             attempt: which attempt it is, from 1; 0 for "put" and "stopped".
             time: when it happened, in seconds since the epoch.
             seconds: how long the handler ran, for "done", "retried" and "dead".
-            error: what went wrong, for "retried" and "dead".
+            error: what went wrong, for "retried" and "dead", and for a "done" whose failure was to be ignored.
             delay: in how many seconds the item is ready again, for "retried".
             headers: what listeners attached to the item when it was put (the context of a trace, say).
         """

@@ -85,7 +85,7 @@ class Stop:
 
 
 class Ignore:
-    """The item counts as done."""
+    """The item counts as done, as if it had not failed."""
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -67,7 +67,7 @@ class Failures:
         if delay is not None:
             self._try_again(consumer, envelope, error, seconds, delay)
         elif isinstance(verdict, Ignore):
-            self._work.queue.task_done()
+            self._ignore(consumer, envelope, error, seconds)
         else:
             self._give_up(consumer, envelope, error, seconds, stop=isinstance(verdict, Stop))
 
@@ -82,6 +82,12 @@ class Failures:
         if not isinstance(verdict, (Retry, Dead, Stop, Ignore)):
             raise TypeError(f"on_error returned {verdict!r}: return headrace.Retry(...), Dead, Stop or Ignore")
         return verdict
+
+    def _ignore(self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None) -> None:
+        consumer.items += 1
+        if self._work.tell_done:
+            self._work.tell("done", consumer, envelope, seconds=seconds, error=error)
+        self._work.queue.task_done()
 
     def _try_again(
         self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, delay: float

@@ -173,14 +173,17 @@ class Queue:
         # Here as everywhere, who waits is woken before the change that he waits for. He runs when the mutex is
         # free, behind it; and an interrupt between the two wakes one in vain in place of leaving one asleep.
         self.not_empty.notify()
+        size = self._qsize()
         # Counted before it is in: a signal handler that clears the queue just behind its insertion counts it as done.
         self.unfinished_tasks += 1
         self._put_total += 1
         try:
             self._put(item)
         except BaseException:
-            self.unfinished_tasks -= 1
-            self._put_total -= 1
+            # An interrupt may also fall just behind the insertion: then the item is in.
+            if self._qsize() <= size:
+                self.unfinished_tasks -= 1
+                self._put_total -= 1
             raise
 
     def put_nowait(self, item: Any) -> None:
