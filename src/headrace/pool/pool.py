@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from time import monotonic, perf_counter
 
 from headrace.consumers.arguments import SHUT_DOWN, check_count, check_handler, check_queue
@@ -22,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
     from types import CodeType, FrameType, TracebackType
-    from typing import Any, TypeVar
+    from typing import Any, NoReturn, TypeVar
 
     from headrace.consumers.events import Listener
     from headrace.contract import QueueContract
@@ -143,8 +144,8 @@ class ConsumerPool:
         self._puts: PutListening | None = None
         # The signals that came, in their order. Written in the main thread's signal handler.
         self._came: list[int] = []
-        # Whether the block is over, and a signal is to be noted in place of being raised.
-        self._is_leaving = False
+        # Whether a signal is to be noted in place of being raised: everywhere but in the block. Main thread only.
+        self._notes_signals = True
         # Those of them that were not raised in the block, and are to be raised behind it.
         self._noted: list[int] = []
         # When handlers that still run are given up; None as long as nothing is to be given up.
@@ -179,8 +180,18 @@ class ConsumerPool:
             TypeError, ValueError: *consumers* is not a whole number of at least 1.
         """
         check_count("consumers", consumers, 1, "how many threads handle items")
-        if self._begun is None or not self._work.resize(consumers):
+        if self._begun is None or not self._resize(consumers):
             raise RuntimeError(f"{self.name} is not at work: resize() is for inside of its with block")
+
+    def _resize(self, consumers: int) -> bool:
+        if self._notes_signals or threading.current_thread() is not threading.main_thread():
+            return self._work.resize(consumers)
+        # An interrupt while a thread is being started would leave it uncounted.
+        self._notes_signals = True
+        try:
+            return self._work.resize(consumers)
+        finally:
+            self._raise_noted()
 
     def stop(self) -> None:
         """Have the consumers take no more items. What waits stays in the queue, which can be used further.
@@ -219,14 +230,15 @@ class ConsumerPool:
         self._work.process = os.getpid()
         try:
             self._enter()
+            self._raise_noted()
+            return self
         except BaseException:
-            self._is_leaving = True
+            self._notes_signals = True
             try:
                 self._stop(abnormal=True, shut_down=False)
             finally:
                 self._end()
             raise
-        return self
 
     def _enter(self) -> None:
         work = self._work
@@ -245,7 +257,7 @@ class ConsumerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._is_leaving = True
+        self._notes_signals = True
         if self._work.process != os.getpid():
             return  # a forked child, in which the consumers are not
         interrupt: BaseException | None = None
@@ -333,7 +345,8 @@ class ConsumerPool:
             note(out, f"before this was raised, an item had failed: {shown(failure)}")  # type: ignore[arg-type]
         if error is None and interrupt is not None:
             raise interrupt
-        if error is None and self._noted:
+        # An error of the block is its context. Without this, who catches that error would never see the signal.
+        if self._noted and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise_for(self._noted[0])
 
     def _raise_errors(self) -> None:
@@ -345,19 +358,27 @@ class ConsumerPool:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """In the signal handler, in the main thread: nothing here may wait for a lock that this thread may hold."""
         self._came.append(number)
-        work = self._work
-        if not self._is_leaving and not is_within(frame, ConsumerPool.__exit__.__code__, self):
-            # The consumers stop even if this is raised where the block ends, and __exit__ is never reached.
-            work.is_stopping = True
-            for consumer in list(work.consumers):
-                consumer.stop.append(1)
-            work.queue._interrupt()
-            raise_for(number)
+        if not self._notes_signals and not is_within(frame, ConsumerPool.__exit__.__code__, self):
+            self._interrupt_block(number)
         self._noted.append(number)
         # Whoever waits in _drain or _wait_for_consumers goes on from here.
-        work.news.put(SIGNAL)
-        work.stop_joining.append(1)
-        work.queue._interrupt()
+        self._work.news.put(SIGNAL)
+        self._work.stop_joining.append(1)
+        self._work.queue._interrupt()
+
+    def _interrupt_block(self, number: int) -> NoReturn:
+        # The consumers stop now, whatever the block does about this.
+        self._work.is_stopping = True
+        for consumer in list(self._work.consumers):
+            consumer.stop.append(1)
+        self._work.queue._interrupt()
+        raise_for(number)
+
+    def _raise_noted(self) -> None:
+        """From here on signals are raised, and so is the one that came meanwhile."""
+        self._notes_signals = False
+        if self._noted:
+            self._interrupt_block(self._noted.pop(0))
 
 
 def is_within(frame: FrameType | None, code: CodeType, instance: object) -> bool:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any
+    from typing import Any, NoReturn
 
 __all__ = ["Signals", "raise_for"]
 
@@ -57,7 +57,7 @@ class Signals:
         self._on_signal(number, frame)
 
 
-def raise_for(number: int) -> None:
+def raise_for(number: int) -> NoReturn:
     """Raise what the signal means by default: KeyboardInterrupt, or SystemExit with the shell's status for it."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt

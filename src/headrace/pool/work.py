@@ -102,6 +102,8 @@ class Work:
         try:
             consumer.start()
         except BaseException:
+            # It may have been started, if this is an interrupt: then it ends by itself.
+            consumer.tell_to_stop()
             self.consumers.remove(consumer)
             self.everybody.remove(consumer)
             raise
