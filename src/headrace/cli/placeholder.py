@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from headrace.cli.refusal import Refused
 from headrace.cli.vocabulary import PLAIN, whole_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Protocol
 
     from headrace.cli.item import Item
     from headrace.cli.vocabulary import Piece, Value, Vocabulary
 
-__all__ = ["CommandTemplate", "ShellTemplate", "Template"]
+    class Template(Protocol):
+        """Makes the words of a command out of an item."""
+
+        def fill(self, item: Item) -> list[bytes]:
+            """The command for *item*, name first. Thread-safe. Raises ``Refused`` where the item lacks a value."""
+            ...
+
+
+__all__ = ["CommandTemplate", "ShellTemplate"]
 
 SHELL = b"/bin/sh"
-HERE_DOCUMENT = re.compile(rb"<<-?[ \t]*[^<\s].*\n")
-
-
-class Template(Protocol):
-    """Makes the words of a command out of an item."""
-
-    def fill(self, item: Item) -> list[bytes]:
-        """The command for *item*, name first. Thread-safe. Raises ``Refused`` where the item lacks a value."""
-        ...
+HERE_DOCUMENT = rb"<<-?[ \t]*[^<\s].*\n"
 
 
 class CommandTemplate:
@@ -139,7 +140,7 @@ def is_within_quotes(pieces: Sequence[Piece]) -> bool:
     before = b""
     for piece in pieces:
         if not isinstance(piece, bytes):
-            if context.is_quoted() or HERE_DOCUMENT.search(before):
+            if context.is_quoted() or re.search(HERE_DOCUMENT, before):
                 return True
         else:
             context.read(piece)

@@ -17,6 +17,7 @@ from headrace.cli.running import run_step
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from headrace.cli.combine import InputWords
     from headrace.cli.inputs import Inputs
     from headrace.cli.placeholder import CommandTemplate, ShellTemplate
 
@@ -120,12 +121,15 @@ def command(
     """
     if os.name != "posix":
         raise Refused("headrace run needs a POSIX system, for its process groups and signals; demo and bench work here")
-    from headrace.cli.combine import split_words
     from headrace.cli.inputs import Inputs
 
     policies = Policies(**{name: more.pop(name) for name in Policies._fields})
     options = InputOptions(**{name: more.pop(name) for name in InputOptions._fields})
-    words, given = split_words(words)
+    given: list[InputWords] = []
+    if any(word.startswith(":::") for word in words):
+        from headrace.cli.combine import split_words
+
+        words, given = split_words(words)
     inputs = Inputs(input_path, null, options, given)
     if policies.dead is not None and len(given) > 1:
         raise click.UsageError("--dead keeps items of one input: with several, no file can stand for all of them")

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PLAIN", "Vocabulary", "as_bytes", "look_up", "whole_item"]
 
-PLACEHOLDER = re.compile(rb"\{([^{}]*)\}")
+# Patterns that are compiled when one is used first: most runs use none.
+PLACEHOLDER = rb"\{([^{}]*)\}"
 # What GNU parallel lets stand before the closing brace: a part of the value, taken as a path.
-CHANGE = re.compile(r"(//|/\.|/|\.)?\Z")
+CHANGE = r"(//|/\.|/|\.)?\Z"
 # Nothing else than a placeholder looks like this.
-SURELY_MEANT = re.compile(r"[#./%]+\Z")
-NAME = re.compile(r"\w[\w.-]*\Z")
-EXTENSION = re.compile(rb"\.[^/.]*\Z")
+SURELY_MEANT = r"[#./%]+\Z"
+NAME = r"\w[\w.-]*\Z"
+EXTENSION = rb"\.[^/.]*\Z"
 KNOWN = ("{}", "{#}", "{.}", "{/}", "{//}", "{/.}")
 
 
@@ -49,9 +50,11 @@ class Vocabulary(NamedTuple):
         Raises:
             Refused: something is surely meant as a placeholder, and there is no such one.
         """
+        if b"{" not in text:
+            return [text]
         pieces: list[Piece] = []
         done = 0
-        for match in PLACEHOLDER.finditer(text):
+        for match in re.finditer(PLACEHOLDER, text):
             value = self._value(match, text)
             if value is not None:
                 pieces += (text[done : match.start()], value)
@@ -65,20 +68,20 @@ class Vocabulary(NamedTuple):
             return whole_item
         if text[: match.start()].endswith(b"$"):
             return None  # ${1}, ${name}: the shell's
-        change = CHANGE.search(content)
+        change = re.search(CHANGE, content)
         suffix = (change[1] or "") if change else ""
         base = content.removesuffix(suffix)
         return self._by_name(content, base, suffix) or self._by_place(content, base, suffix)
 
     def _by_name(self, content: str, base: str, suffix: str) -> Value | None:
         if self.has_own_names:
-            return _changed(_field(base), suffix) if NAME.match(base) else None
+            return _changed(_field(base), suffix) if re.match(NAME, base) else None
         if self.names is None:
             return None
         for name, change in ((content, ""), (base, suffix)):
             if name in self.names:
                 return _changed(_field(name), change)
-        if NAME.match(base) and not base.isdigit():
+        if re.match(NAME, base) and not base.isdigit():
             raise Refused(
                 f"{{{content}}}: the header has no {base!r}.{did_you_mean(base, self.names)}"
                 f" (it has {', '.join(map(repr, self.names))})"
@@ -96,7 +99,7 @@ class Vocabulary(NamedTuple):
             return _changed(_argument(int(base) - 1), suffix)
         if content == "#":
             return _number
-        if SURELY_MEANT.match(content):
+        if re.match(SURELY_MEANT, content):
             near = did_you_mean(f"{{{content}}}", KNOWN) or f" There are: {' '.join(KNOWN)}"
             raise Refused(f"there is no placeholder {{{content}}}.{near}")
         return None
@@ -166,7 +169,7 @@ def _changed_each(suffix: str) -> Value:
 
 
 def _without_extension(path: bytes) -> bytes:
-    return EXTENSION.sub(b"", path)
+    return re.sub(EXTENSION, b"", path)
 
 
 def _name(path: bytes) -> bytes:
