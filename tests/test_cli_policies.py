@@ -646,7 +646,9 @@ def test_items_that_ctrl_c_interrupted_or_kept_from_starting_have_not_failed(tmp
 
 
 @needs_proc
-@pytest.mark.parametrize("attempt", range(8))
+@pytest.mark.parametrize(
+    "attempt", [*range(8), *(pytest.param(each, marks=pytest.mark.stress) for each in range(8, 108))]
+)
 def test_ctrl_c_at_any_moment_leaves_true_records_and_nothing_behind(tmp_path: Path, attempt: int) -> None:
     when = random.Random(attempt)
     script = "echo $0 >> begun; sleep 0.0$(($0 % 7)) & sleep 0.0$(($0 % 5)); wait; echo $0; test $(($0 % 3)) != 0"
