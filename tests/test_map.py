@@ -271,14 +271,12 @@ def test_memory_is_constant_too_when_the_caller_is_slower_than_the_threads(order
 def test_no_item_or_result_lives_on_when_its_time_is_over() -> None:
     things: list[weakref.ref[Thing]] = []
 
-    def source() -> Iterator[Thing]:
-        for _ in range(20):
-            thing = Thing()
-            things.append(weakref.ref(thing))
-            yield thing
-            del thing
+    def thing() -> Thing:
+        made = Thing()
+        things.append(weakref.ref(made))
+        return made
 
-    results = headrace_map(lambda item: Thing(), source)
+    results = headrace_map(lambda item: Thing(), (thing() for _ in range(20)))
     result = next(results)
     eventually(lambda: not any(reference() for reference in things))
     seen = weakref.ref(result)
@@ -565,11 +563,11 @@ def test_a_dropped_iterator_ends_its_threads_though_calls_are_running(ordered: b
         if item:
             running.set()
             go.wait(PATIENCE)
+        running.wait(PATIENCE)
         return item
 
     results = headrace_map(function, count(), ordered=ordered)
     assert next(results) == 0
-    assert running.wait(PATIENCE)
     begin = monotonic()
     del results
     assert monotonic() - begin < PATIENCE / 2
@@ -589,11 +587,13 @@ def test_a_dropped_iterator_leaves_a_generator_to_its_owner() -> None:
 
 @both
 def test_close_waits_for_the_calls_that_run_begins_no_other_and_closes_the_source(ordered: bool) -> None:
-    begun, ended, both_run = [], [], threading.Barrier(3)
+    begun, ended, all_run, both_run = [], [], threading.Barrier(3), threading.Barrier(3)
     source = Source()
 
     def function(item: int) -> int:
         begun.append(item)
+        if item <= 2:
+            all_run.wait(PATIENCE)
         if 1 <= item <= 2:
             both_run.wait(PATIENCE)
             sleep(0.02)
@@ -751,7 +751,12 @@ class Interrupt:
 @both
 @pytest.mark.skipif(sys.gettrace() is not None, reason="another tracer is at work")
 @pytest.mark.parametrize("bad", [(), (5,)], ids=["going well", "failing"])
-def test_ctrl_c_at_any_line_closes_the_source_and_leaves_no_thread(bad: tuple[int, ...], ordered: bool) -> None:
+@pytest.mark.parametrize("quick", [map_module.QUICK, 0.0], ids=["quick source", "slow source"])
+def test_ctrl_c_at_any_line_closes_the_source_and_leaves_no_thread(
+    quick: float, bad: tuple[int, ...], ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_module, "QUICK", quick)
+
     def attempt(at: int) -> bool:
         """Whether there was an at-th line. Fails the test unless all is in order after it."""
         source = Source(8)

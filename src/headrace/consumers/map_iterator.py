@@ -308,8 +308,8 @@ class MapIterator(GenericIterator[R_co]):
         self._results.clear()
         self._threads = {}
         self._unread = False
-        items, self._items = self._items, ()
-        close_if_generator(items)
+        close_if_generator(self._items)
+        self._items = ()  # after that: an interrupt may make this necessary once more
 
     def _wait(self, grace: float | None) -> None:
         """Wait until all threads have ended, for *grace* seconds at most."""
