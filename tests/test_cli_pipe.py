@@ -280,7 +280,8 @@ def test_a_signal_ends_the_commands_and_what_they_have_started(
         run.send(number)
         ended, _, error = run.end()
         seconds = time.monotonic() - begun
-        assert run.family() == []
+        # On a busy machine, what was killed may have its last turn only now.
+        eventually(lambda: run.family() == [])
     assert ended == status
     assert error.startswith(b"headrace: ended by %s: " % number.name.encode())
     # A second is promised. A machine that is busy with other tests may take longer, but none hangs.
@@ -301,7 +302,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(attempt: int) -> None:
         run.send(signal.SIGINT)
         # Nobody reads what is printed, so that it may be stuck in the middle of writing.
         assert run.process.wait(PATIENCE) == 130
-        assert run.family() == []
+        eventually(lambda: run.family() == [])
 
 
 def test_it_ends_quietly_when_nobody_reads_on() -> None:

@@ -47,4 +47,5 @@ class Ending:
 
     def is_over(self) -> bool:
         """Whether waiting any longer makes no sense: what still runs is a call that cannot be ended."""
-        return time.monotonic() >= self._give_up_at
+        # Never before the last signal was sent, however late this process had its turn.
+        return not self._due and time.monotonic() >= self._give_up_at
