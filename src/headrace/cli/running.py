@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from headrace.cli import status
+from headrace.cli.policies import NO_POLICIES
+from headrace.cli.rules import NO_RULES
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -70,21 +72,13 @@ def run_step(
     from headrace.cli.delivery import Delivery
     from headrace.cli.output import Output
     from headrace.cli.reader import InputError
-    from headrace.cli.rulebook import Input, rules_for
     from headrace.cli.signals import OUTPUT_LOST, Events
     from headrace.cli.spawn import Children
 
     source = inputs.source
     with Events() as events:
         output = Output(when_lost=lambda: events.post(OUTPUT_LOST))
-        rules = rules_for(
-            policies,
-            Input(inputs.fd, inputs.separator, inputs.heading),
-            output,
-            events,
-            calls=not step.is_done_by_commands,
-            shell=shell,
-        )
+        rules = _rules(policies, inputs, output, events, calls=not step.is_done_by_commands, shell=shell)
         children = Children(rules.deadlines)
         delivery = Delivery(tag=policies.tag, order=rules.order, is_recorded=rules.settling is not None)
         handlers = step.begin(consumers, children, output, delivery)
@@ -104,6 +98,16 @@ def run_step(
         if step.is_done_by_commands or not crew.all_ended():
             os._exit(exit_status)
     return exit_status
+
+
+def _rules(policies: Policies, inputs: Inputs, output: Output, events: Events, *, calls: bool, shell: bool) -> Rules:
+    """The rules that *policies* ask for. Raises ``Refused``."""
+    if policies == NO_POLICIES:
+        return NO_RULES
+    from headrace.cli.rulebook import Input, rules_for
+
+    source = Input(inputs.fd, inputs.separator, inputs.heading)
+    return rules_for(policies, source, output, events, calls=calls, shell=shell)
 
 
 def _replacing(step: Step, events: Events, rules: Rules) -> Replacing | None:
