@@ -55,7 +55,7 @@ STDERR = 2
 # The last line is not worth waiting for when someone else is stuck in the middle of writing.
 SAY_SECONDS = 0.1
 # What was held back is, but only for so long.
-REST_SECONDS = 0.2
+REST_SECONDS = 0.1
 
 
 def run_step(
