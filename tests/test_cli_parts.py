@@ -211,6 +211,17 @@ def test_records_of_json_are_what_the_standard_library_makes_of_them(objects: li
     assert [item.fields for item in found] == objects
 
 
+def test_records_before_one_that_cannot_be_read_are_handled() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b'a,b\n1,2\n3,4\n"5\n' + b"x" * 3000)
+    os.close(theirs)
+    blocks = CsvSource(Reader(ours, longest_item_bytes=1000)).blocks()
+    assert [item.line for item in next(blocks)] == [b"1,2", b"3,4"]
+    with pytest.raises(InputError):
+        next(blocks)
+    os.close(ours)
+
+
 def items_of(make: Callable[[Reader], CsvSource | JsonSource], pieces: list[bytes]) -> list[Item]:
     """What a source makes of a pipe into which *pieces* are written one after the other."""
     ours, theirs = os.pipe()

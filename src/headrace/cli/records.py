@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headrace.cli.describe import ENCODING
 from headrace.cli.item import Item
-from headrace.cli.reader import LONGEST_ITEM_BYTES
+from headrace.cli.reader import LONGEST_ITEM_BYTES, InputError
 from headrace.cli.refusal import Refused
 from headrace.cli.vocabulary import Vocabulary
 
@@ -96,7 +96,13 @@ class CsvSource:
             if not self._lines and items:
                 yield items
                 items = []
-            item = self._next(number)
+            try:
+                item = self._next(number)
+            except InputError:
+                # What was read before is handled.
+                if items:
+                    yield items
+                raise
             if item is None:
                 break
             items.append(item)
