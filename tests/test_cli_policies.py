@@ -24,8 +24,10 @@ from headrace.cli.halt import Halter, HaltRule
 from headrace.cli.item import Item
 from headrace.cli.order import AHEAD_ITEMS, Order
 from headrace.cli.outcome import Outcome
+from headrace.cli.pace import LATE_SECONDS, Pace
 from headrace.cli.quantities import DURATION, RATE
 from headrace.cli.settling import Settling
+from headrace.cli.spawn import RunEnded
 from headrace.cli.spill import MEMORY_BYTES, SHORT_BYTES, Spill
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def stuck(item):
     return item
 def late(item):
     if item == "late":
-        time.sleep(0.5)
+        time.sleep(1)
     return item
 """
 
@@ -179,14 +181,15 @@ def test_ctrl_c_while_a_retry_waits_ends_it_at_once_and_the_item_has_failed(tmp_
 
 
 # ---- --timeout ----
+# What is to end in time gets a second: a machine that is busy with other tests takes long to start a command.
 
 
 def test_a_command_that_takes_too_long_is_ended_and_has_failed() -> None:
     begun = time.monotonic()
-    done = headrace("run", "-j2", "--timeout", "0.2", "--shell", "echo begun; sleep {}", stdin=b"1000\n0\n")
+    done = headrace("run", "-j2", "--timeout", "1", "--shell", "echo begun; sleep {}", stdin=b"1000\n0\n")
     assert time.monotonic() - begun < PATIENCE
     assert (done.returncode, done.stdout) == (1, b"begun\nbegun\n")
-    assert b"headrace: item '1000' failed: it took longer than 0.2 s\n" in done.stderr
+    assert b"headrace: item '1000' failed: it took longer than 1 s\n" in done.stderr
 
 
 @needs_proc
@@ -210,33 +213,33 @@ def test_a_command_that_ends_in_time_leaves_behind_what_it_likes(tmp_path: Path)
 
 def test_a_command_that_took_too_long_is_tried_again(tmp_path: Path) -> None:
     script = COUNTS + "test $n -ge 2 || sleep 1000"
-    options = ["--timeout", "0.3", "--retries", "2", "--backoff", "0.01"]
+    options = ["--timeout", "1", "--retries", "2", "--backoff", "0.01"]
     done = headrace("run", *options, "sh", "-c", script, stdin=b"a\n", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, b"try 2 of a\n")
 
 
 def test_a_call_that_takes_too_long_is_given_up_and_its_consumer_replaced(here: Path) -> None:
     items = b"stuck 1\na\nstuck 2\nb\n"
-    done = headrace("run", "-j1", "--timeout", "0.2", "--call", "functions:stuck", stdin=items, cwd=here)
+    done = headrace("run", "-j1", "--timeout", "0.5", "--call", "functions:stuck", stdin=items, cwd=here)
     assert (done.returncode, done.stdout) == (1, b"a\nb\n")
-    assert done.stderr.count(b"failed: it took longer than 0.2 s\n") == 2
+    assert done.stderr.count(b"failed: it took longer than 0.5 s\n") == 2
     assert b"headrace: 2 done, 2 failed in " in done.stderr
 
 
 def test_the_late_result_of_a_call_that_was_given_up_is_ignored(here: Path) -> None:
     items = b"late\n" + b"x\n" * 3
     # Slow enough that the late result comes while the run goes on.
-    options = ["-j1", "--timeout", "0.2", "--delay", "0.25"]
+    options = ["-j1", "--timeout", "0.5", "--delay", "0.4"]
     done = headrace("run", *options, "--call", "functions:late", stdin=items, cwd=here)
     assert (done.returncode, done.stdout) == (1, b"x\nx\nx\n")
     assert b"headrace: 3 done, 1 failed in " in done.stderr
 
 
 def test_a_call_that_was_given_up_is_tried_again_by_another_consumer(here: Path) -> None:
-    options = ["-j1", "--timeout", "0.1", "--retries", "3", "--backoff", "0.01"]
+    options = ["-j1", "--timeout", "0.3", "--retries", "3", "--backoff", "0.01"]
     done = headrace("run", *options, "--call", "functions:stuck", stdin=b"stuck\na\n", cwd=here)
     assert (done.returncode, done.stdout) == (1, b"a\n")
-    assert b"item 'stuck' failed: it took longer than 0.1 s (attempt 3)\n" in done.stderr
+    assert b"item 'stuck' failed: it took longer than 0.3 s (attempt 3)\n" in done.stderr
     assert b"headrace: 1 done, 1 failed, 2 retried in " in done.stderr
 
 
@@ -504,7 +507,7 @@ def test_the_joblog_has_the_columns_of_gnu_parallel(tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = "echo 12345; case {} in ok) ;; kill) kill -9 $$;; slow) sleep 1000;; *) exit {};; esac"
     before = time.time()
-    done = headrace("run", "-j1", "--timeout", "0.2", "--joblog", log, "--shell", script, stdin=b"ok\n3\nkill\nslow\n")
+    done = headrace("run", "-j1", "--timeout", "1", "--joblog", log, "--shell", script, stdin=b"ok\n3\nkill\nslow\n")
     after = time.time()
     assert done.returncode == 1
     found = rows(log)
@@ -516,7 +519,7 @@ def test_the_joblog_has_the_columns_of_gnu_parallel(tmp_path: Path) -> None:
     ]
     assert all(before - 0.01 <= float(row[2]) <= after for row in found)
     assert all(re.fullmatch(r" *\d+\.\d{3}", row[3]) and len(row[3]) == 10 for row in found)
-    assert float(found[3][3]) >= 0.2
+    assert float(found[3][3]) >= 1
     assert found[1][8] == script.replace("{}", "3")
 
 
@@ -562,7 +565,7 @@ def test_results_are_kept_by_number_whatever_the_items_are(tmp_path: Path) -> No
 
 def test_results_tell_a_signal_and_a_timeout(tmp_path: Path) -> None:
     script = "case {} in kill) kill -9 $$;; *) sleep 1000;; esac"
-    headrace("run", "-j2", "--timeout=0.2", "--results", "r", "--shell", script, stdin=b"kill\nslow\n", cwd=tmp_path)
+    headrace("run", "-j2", "--timeout=1", "--results", "r", "--shell", script, stdin=b"kill\nslow\n", cwd=tmp_path)
     assert [(tmp_path / "r" / number / "status").read_text() for number in "12"] == ["-9\n", "over time\n"]
 
 
@@ -588,14 +591,28 @@ def test_results_of_another_run_are_not_mixed_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "least"), [(["--rate", "20/s"], 0.45), (["--rate", "20"], 0.45), (["--delay", "50ms"], 0.45)]
+    "options", [["--rate", "10/s"], ["--rate", "600/m"], ["--delay", "100ms"], ["--rate", "99", "--delay", "0.1"]]
 )
-def test_items_are_started_some_time_apart(options: list[str], least: float, tmp_path: Path) -> None:
+def test_items_are_started_some_time_apart(options: list[str], tmp_path: Path) -> None:
     log = tmp_path / "log"
     items = b"".join(b"%d\n" % number for number in range(10))
+    before = time.time()
     assert headrace("run", "-j4", *options, "--joblog", log, "true", stdin=items).returncode == 0
-    starts = sorted(float(row[2]) for row in rows(log))
-    assert starts[-1] - starts[0] >= least - 0.02
+    # From before the first one: whoever comes late makes none of the others earlier.
+    assert max(float(row[2]) for row in rows(log)) - before >= 0.9 - LATE_SECONDS - 0.001  # the log's last digit
+
+
+def test_a_pace_makes_up_for_little() -> None:
+    pace = Pace(rate=100.0, delay=None)
+    pace.wait()
+    time.sleep(0.1)  # whatever time was not used is lost
+    since = time.monotonic()
+    for _ in range(11):
+        pace.wait()
+    assert time.monotonic() - since >= 0.1 - LATE_SECONDS - 1e-6
+    pace.stop()
+    with pytest.raises(RunEnded):
+        pace.wait()
 
 
 @needs_proc
