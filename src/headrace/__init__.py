@@ -11,7 +11,9 @@ from headrace.backends.memory import (
 )
 from headrace.contract import Stats
 from headrace.errors import Empty, Full, HeadraceError, InvalidURL, LeaseLost, NotSupported, ShutDown
-from headrace.opening import open  # noqa: A004 - the name is the design's
+
+# Like `map`, it is not in __all__: `from headrace import *` must not replace Python's own.
+from headrace.opening import open as open  # noqa: A004 - the name is the design's
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from headrace.consumers.consume import consume
     from headrace.consumers.consumer import Consumer
     from headrace.consumers.events import Event
-    from headrace.consumers.map import imap_unordered, map  # noqa: A004 - what it is in Python
+    from headrace.consumers.map import imap_unordered
+    from headrace.consumers.map import map as map  # noqa: A004 - what it is in Python
     from headrace.consumers.pipeline import Pipeline
     from headrace.consumers.pipeline_summary import PipelineSummary
     from headrace.consumers.producer import Producer
@@ -62,8 +65,6 @@ __all__ = [
     "consume",
     "imap_unordered",
     "implementation",
-    "map",
-    "open",
 ]
 
 # What is not the queue itself is imported when it is first asked for: `import headrace` in place of

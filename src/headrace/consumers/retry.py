@@ -55,6 +55,8 @@ class Retry:
         self.factor = factor
         self.max_delay = max_delay
         self.jitter = jitter
+        if not isinstance(jitter, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"jitter must be True or False, not {jitter!r}")
         self.on = check_exceptions(on)
 
     def covers(self, error: BaseException, attempt: int) -> bool:
@@ -99,6 +101,8 @@ def check_seconds(name: str, value: object) -> None:
 def check_exceptions(on: tuple[type[BaseException], ...] | type[BaseException]) -> tuple[type[BaseException], ...]:
     """*on* as a tuple of exception classes; TypeError when it is something else."""
     classes = on if isinstance(on, tuple) else (on,)
+    if not classes:
+        raise ValueError("on is empty: nothing would ever be tried again; leave it out for every Exception")
     for one in classes:
         if not is_exception(one):
             raise TypeError(f"on must be an exception class, or a tuple of them, not {one!r}")

@@ -14,14 +14,33 @@ if TYPE_CHECKING:
     from headrace.listeners.progress import ProgressListener
     from headrace.listeners.prometheus import PrometheusListener
 
-__all__ = ["LogListener", "OpenTelemetryListener", "ProgressListener", "PrometheusListener"]
-
 _MODULES = {
     "LogListener": "log",
     "OpenTelemetryListener": "opentelemetry",
     "ProgressListener": "progress",
     "PrometheusListener": "prometheus",
 }
+
+
+# Of those with an extra of their own only the ones that are installed: `import *` and help() get at each name here. The
+# others are there as well, and say what to install when they are asked for.
+_NEEDED = {
+    "OpenTelemetryListener": "opentelemetry",
+    "PrometheusListener": "prometheus_client",
+    "ProgressListener": "rich",
+}
+
+
+def _is_usable(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return name not in _NEEDED or find_spec(_NEEDED[name]) is not None
+
+
+if TYPE_CHECKING:
+    __all__ = ["LogListener", "OpenTelemetryListener", "ProgressListener", "PrometheusListener"]
+else:
+    __all__ = [name for name in _MODULES if _is_usable(name)]
 
 
 def __getattr__(name: str) -> object:
@@ -35,4 +54,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_MODULES))
+    return sorted({*globals(), *__all__})

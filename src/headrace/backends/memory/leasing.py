@@ -69,7 +69,7 @@ class Lease(_Generic[T]):
     def done(self) -> None:
         """The item is done. Raises LeaseLost when the lease is not held any more. Never blocks."""
         self._settle()
-        self._queue.task_done()
+        settle(self._queue)
 
     def retry(self, delay: float = 0.0) -> None:
         """Give the item back to the queue, to be delivered again after *delay* seconds or a little later.
@@ -81,6 +81,8 @@ class Lease(_Generic[T]):
             LeaseLost: the lease is not held any more.
             ValueError: *delay* is negative.
         """
+        if not isinstance(delay, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"'delay' must be a number of seconds, not {type(delay).__name__}: {delay!r}")
         if not delay >= 0:
             raise ValueError(f"'delay' must be a number of seconds, 0 or more, not {delay!r}")
         self._settle()
@@ -91,8 +93,10 @@ class Lease(_Generic[T]):
 
         Raises LeaseLost when the lease is not held any more.
         """
-        if not isinstance(error, BaseException):
-            error = RuntimeError(str(error))
+        if isinstance(error, str):
+            error = RuntimeError(error)
+        if not isinstance(error, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"'error' must be an exception or a text, not {type(error).__name__}: {error!r}")
         self._settle()
         bury(self._queue, book_of(self._queue), self._envelope, error)
 
@@ -149,6 +153,11 @@ def give_back(queue: Any, envelope: Envelope, delay: float) -> None:
         book_of(queue).delay(queue, envelope, delay)
     else:
         queue._give_back(envelope)
+
+
+def settle(queue: Any) -> None:
+    """Count one taken item as done: by the class's method, for a pool may have put a guard before the object's."""
+    type(queue).task_done(queue)
 
 
 def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:
