@@ -46,7 +46,7 @@ def assert_ended(run: Run, status: int) -> bytes:
     """The run ends with *status*, leaves nothing behind and has no traceback; returns its standard error."""
     ended, _, error = run.end()
     assert ended == status, error
-    assert run.family() == []
+    eventually(lambda: run.family() == [])
     assert b"Traceback" not in error
     return error
 
