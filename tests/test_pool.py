@@ -789,15 +789,36 @@ def test_retried_items_keep_their_priority(implementation: SimpleNamespace) -> N
     assert "".join(handled) == "ccbbaa"
 
 
-def test_a_handler_that_settles_by_itself_is_told() -> None:
-    queue = headrace.Queue()
-    queue.put(1)
+@pytest.mark.parametrize("retry", [None, Retry(attempts=3, delay=0)], ids=["", "retry"])
+def test_a_handler_that_settles_its_item_itself_stops_all_and_loses_nothing(make: Make, retry: Retry | None) -> None:
+    queue = make()
+    queue.put_many(range(40))
     with (
         pytest.raises(ExceptionGroup) as caught,
-        ConsumerPool(queue, lambda item: queue.task_done(), consumers=1) as pool,
+        ConsumerPool(queue, lambda item: queue.task_done(), retry=retry) as pool,
     ):
         eventually(lambda: pool.errors)
-    assert "task_done() called too many times" in str(caught.value.exceptions[0])
+    assert "a handler must not call task_done()" in str(caught.value.exceptions[0])
+    assert sorted([letter.item for letter in queue.dead] + waiting_in(queue)) == list(range(40))
+    queue.join(timeout=0)  # and everybody else's task_done works, in the pool and behind it
+
+
+def test_others_may_settle_what_they_take_while_a_pool_works(make: Make) -> None:
+    queue, other = make(), make()
+    other.put_many(range(5))
+
+    def handler(item: int) -> None:
+        other.get()
+        other.task_done()
+        with queue.lease(block=False) as lease:  # a handler may take more than it is given
+            assert lease.attempt == 1
+
+    queue.put_many([1, 2, 3])
+    queue.get()
+    with ConsumerPool(queue, handler, consumers=1, on_error="dead"):
+        queue.task_done()
+    assert len(queue.dead) == 0
+    queue.join(timeout=0)
 
 
 # ---- what is told ----

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import queue as _standard
 
-__all__ = ["Empty", "Full", "HeadraceError", "InvalidURL", "LeaseLost", "NotSupported", "ShutDown", "TakingStopped"]
+__all__ = [
+    "Empty",
+    "Full",
+    "HandlerSettled",
+    "HeadraceError",
+    "InvalidURL",
+    "LeaseLost",
+    "NotSupported",
+    "ShutDown",
+    "TakingStopped",
+]
 
 
 class HeadraceError(Exception):
@@ -71,6 +81,10 @@ class LeaseLost(HeadraceError):
 
     Nothing was changed. The work may have been done twice.
     """
+
+
+class HandlerSettled(HeadraceError, RuntimeError):
+    """A handler of a pool called ``task_done()``, which its pool does. A mistake in the program: it stops the pool."""
 
 
 class TakingStopped(HeadraceError):

@@ -61,6 +61,10 @@ class PoolConsumer(threading.Thread):
         self.stop.append(1)
         self.alarm.set()
 
+    def is_handling_item_of(self, queue: object) -> bool:
+        """Whether the handler is at work on an item of *queue*."""
+        return bool(self.hand) and self._work.queue is queue
+
     def run(self) -> None:
         """Handle items until told to stop, or until there will be no more; called in the thread."""
         work = self._work
@@ -103,7 +107,7 @@ def take_from(consumer: PoolConsumer) -> list[Envelope]:
 
 def handle_all(consumer: PoolConsumer, work: Work) -> None:
     """The loop of a pool without a time limit, limits and listeners. Ends with one of ENDED, or when written off."""
-    take, settle, handle = work.queue._take, work.queue.task_done, work.handler
+    take, settle, handle = work.queue._take, work.settle, work.handler
     hold, release, stop = consumer.hand.append, consumer.hand.pop, consumer.stop
     while True:
         raw = take(stop)
@@ -167,7 +171,7 @@ def handle_one(consumer: PoolConsumer, work: Work, envelope: Envelope) -> bool:
     if work.tell_done:
         # Before it is settled: after join() all has been told.
         work.tell("done", consumer, envelope, seconds=monotonic() - begun)
-    work.queue.task_done()
+    work.settle()
     return True
 
 

@@ -7,8 +7,10 @@ from time import time
 from headrace.backends.memory.book import book_of
 from headrace.backends.memory.dead import bury
 from headrace.backends.memory.leasing import give_back
+from headrace.consumers.arguments import SHUT_DOWN
 from headrace.consumers.failure import note, note_item
 from headrace.consumers.retry import Dead, Ignore, Retry, Stop
+from headrace.errors import HandlerSettled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ class Failures:
             seconds: how long the handler ran, if anybody measured it.
         """
         delay: float | None = None
+        if self._work.is_stopping and isinstance(error, SHUT_DOWN):
+            # It was to pass something on when all was stopped: what is behind this pool was shut down first.
+            self._work.give_back(envelope)
+            return
         try:
             verdict = self._verdict(envelope, error)
             if isinstance(verdict, Retry) and envelope.attempt < verdict.attempts:
@@ -72,6 +78,8 @@ class Failures:
             self._give_up(consumer, envelope, error, seconds, stop=isinstance(verdict, Stop))
 
     def _verdict(self, envelope: Envelope, error: BaseException) -> Retry | Dead | Stop | Ignore:
+        if isinstance(error, HandlerSettled):
+            return Stop()
         if self._decide is None:
             if self._retry is not None and self._retry.covers(error, envelope.attempt):
                 return self._retry
@@ -87,7 +95,7 @@ class Failures:
         consumer.items += 1
         if self._work.tell_done:
             self._work.tell("done", consumer, envelope, seconds=seconds, error=error)
-        self._work.queue.task_done()
+        self._work.settle()
 
     def _try_again(
         self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, delay: float

@@ -13,6 +13,7 @@ from headrace.consumers.retry import Retry, check_seconds
 from headrace.consumers.summary import ConsumerSummary
 from headrace.errors import Empty, NotSupported, TakingStopped
 from headrace.pool.failures import check_on_error
+from headrace.pool.guard import guard, unguard
 from headrace.pool.puts import PutListening
 from headrace.pool.signals import Signals, raise_for
 from headrace.pool.summary import PoolSummary
@@ -142,6 +143,7 @@ class ConsumerPool:
         )
         self._signals = Signals(self._on_signal) if signals else None
         self._puts: PutListening | None = None
+        self._is_guarding = False
         # The signals that came, in their order. Written in the main thread's signal handler.
         self._came: list[int] = []
         # Whether a signal is to be noted in place of being raised: everywhere but in the block. Main thread only.
@@ -248,6 +250,8 @@ class ConsumerPool:
         if work.dispatch.wants("put"):
             self._puts = PutListening(work)
             self._puts.start()
+        guard(work.queue)
+        self._is_guarding = True
         with work.lock:
             for _ in range(self._count):
                 work.start()
@@ -329,6 +333,8 @@ class ConsumerPool:
                 consumer.join()
         if self._puts is not None:
             self._puts.stop()
+        if self._is_guarding:
+            unguard(self._work.queue)
         self._work.dispatch.stop()
         if self._signals is not None:
             self._signals.restore()

@@ -14,6 +14,7 @@ from headrace.backends.memory.leasing import give_back
 from headrace.consumers.events import Dispatch, Event
 from headrace.pool.consumer import PoolConsumer, take_from
 from headrace.pool.failures import Failures
+from headrace.pool.guard import own_task_done
 from headrace.pool.limits import Limits
 
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ class Work:
         listeners: Iterable[Listener],
     ) -> None:
         self.queue = queue
+        self.settle = own_task_done(queue)
         self.handler = handler
         self.name = name
         self.timeout = timeout

@@ -1,0 +1,67 @@
+"""What keeps a handler from settling the item that its pool settles.
+
+Old code ends with ``queue.task_done()``, and so does a handler that was made of it. The item would be settled twice:
+the second time another's would be, and ``join()`` and the pool would be over with items still waiting.
+"""
+
+from __future__ import annotations
+
+import threading
+from weakref import ref
+
+from headrace.errors import HandlerSettled
+from headrace.pool.consumer import PoolConsumer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["guard", "own_task_done", "unguard"]
+
+
+class Guard:
+    """Stands before the ``task_done`` of a queue as long as pools handle its items."""
+
+    def __init__(self, queue: Any) -> None:
+        self.task_done: Callable[..., None] = queue.task_done
+        self._queue = ref(queue)
+        self.pools = 0
+
+    def __call__(self, count: int = 1) -> None:
+        thread = threading.current_thread()
+        if isinstance(thread, PoolConsumer) and thread.is_handling_item_of(self._queue()):
+            raise HandlerSettled(
+                "a handler must not call task_done(): its ConsumerPool settles the item when the handler has ended "
+                "(take what else you need from the queue with queue.lease())"
+            )
+        self.task_done(count)
+
+
+_changing = threading.Lock()
+
+
+def guard(queue: Any) -> None:
+    """Put a guard before ``queue.task_done``, or count one more pool at the one that is there."""
+    with _changing:
+        standing = vars(queue).get("task_done")
+        if standing is None:
+            standing = queue.task_done = Guard(queue)
+        if isinstance(standing, Guard):
+            standing.pools += 1
+
+
+def unguard(queue: Any) -> None:
+    """Take it away behind the last pool."""
+    with _changing:
+        standing = vars(queue).get("task_done")
+        if isinstance(standing, Guard):
+            standing.pools -= 1
+            if not standing.pools:
+                del queue.task_done
+
+
+def own_task_done(queue: Any) -> Callable[..., None]:
+    """The ``task_done`` of *queue* that settles, behind a guard if there is one."""
+    method: Any = queue.task_done
+    return method.task_done if isinstance(method, Guard) else method
