@@ -27,6 +27,7 @@ def number(item): return int(item)
 def raw(item): return b"raw \\xff"
 def bad_text(item): return "\\ud800"
 def leave(item): sys.exit("leaving")
+def interrupt(item): raise KeyboardInterrupt
 
 def talk(item):
     for letter in "printed " + item:
@@ -89,6 +90,7 @@ async def share(item):
         together -= 1
 
 async def leave(item): sys.exit("leaving")
+async def interrupt(item): raise KeyboardInterrupt
 async def cancel(item): asyncio.current_task().cancel(); await asyncio.sleep(1)
 async def fail(item): raise ValueError(item)
 
@@ -193,6 +195,13 @@ def test_a_function_that_exits_fails_its_item_alone(here: Path) -> None:
     assert done.stderr.count(b"failed: SystemExit: leaving\n") == 2
 
 
+def test_a_function_that_raises_an_interrupt_fails_its_item_alone(here: Path) -> None:
+    done = headrace("run", "-j2", "--call", "functions:interrupt", stdin=b"1\n2\n", cwd=here)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.count(b"failed: KeyboardInterrupt\n") == 2
+    assert b"Traceback" not in done.stderr
+
+
 def test_what_a_function_prints_is_kept_together_with_its_result(here: Path) -> None:
     items = [b"%d" % number for number in range(200)]
     done = headrace("run", "-j8", "--call", "functions:talk", stdin=b"\n".join(items), cwd=here)
@@ -282,6 +291,7 @@ def test_coroutines_share_what_belongs_to_their_loop(here: Path) -> None:
     ("name", "why"),
     [
         ("leave", b"SystemExit: leaving"),
+        ("interrupt", b"KeyboardInterrupt"),
         ("cancel", b"RuntimeError: the coroutine was cancelled"),
         ("fail", b"ValueError: "),
         ("hidden", b"TypeError: it returned a coroutine, which nobody runs"),

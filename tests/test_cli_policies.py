@@ -54,6 +54,10 @@ def third(item):
     return f"{item} {tries[item]}"
 def never(item):
     raise ValueError("no")
+def no_b(record):
+    if record["name"] == "b":
+        raise ValueError("no")
+    return record["name"]
 def stuck(item):
     if item.startswith("stuck"):
         threading.Event().wait()
@@ -362,6 +366,18 @@ def test_output_comes_in_the_order_of_the_input() -> None:
 def test_results_of_calls_come_in_the_order_of_the_input(here: Path) -> None:
     items = b"".join(b"%d\n" % number for number in range(100_000))
     assert headrace("run", "-j4", "-k", "--call", "functions:stuck", stdin=items, cwd=here).stdout == items
+
+
+def test_failures_of_calls_are_told_in_the_order_of_the_input(here: Path) -> None:
+    done = headrace(
+        "run", "-k", "-j2", "--csv", "--call", "functions:no_b", stdin=b"name\na\nb\nc\nd,d\ne\n", cwd=here,
+        capture_output=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    first, bad, third, no_record, fifth, _ = done.stdout.splitlines()
+    assert [first, third, fifth] == [b"a", b"c", b"e"]
+    assert bad == b"headrace: item 'b' failed: ValueError: no"
+    assert no_record.startswith(b"headrace: item 'd,d' failed: ")
 
 
 def test_the_order_is_kept_over_failures_and_further_attempts(tmp_path: Path) -> None:

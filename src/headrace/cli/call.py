@@ -78,7 +78,7 @@ class CallStep:
 
             self._coroutines = CoroutineCalls(self._function, children, written.of_coroutine)
             self._coroutines.start()
-        self._writing = Writing(self._results, output, delivery)
+        self._writing = Writing(self._results, delivery)
         return [self.another() for _ in range(consumers)]
 
     def another(self) -> CallRunner:
@@ -129,11 +129,10 @@ class CoroutineCaller:
 
 
 class Writing:
-    """How what calls gave is written: results are gathered, failures are told at once."""
+    """How what calls gave is written: results are gathered, failures are told at once, behind what came before."""
 
-    def __init__(self, results: Results, output: Output, delivery: Delivery) -> None:
+    def __init__(self, results: Results, delivery: Delivery) -> None:
         self.results = results
-        self._output = output
         self.delivery = delivery
 
     def write(self, pieces: Iterable[Piece], note: str | None) -> None:
@@ -141,8 +140,7 @@ class Writing:
         for _, data in pieces:
             self.results.add(data)
         if note is not None:
-            with self._output.turn():
-                self._output.note(note)
+            self.results.flush(note)
 
 
 class CallRunner:
@@ -180,7 +178,7 @@ class CallRunner:
         except Refused as error:
             line = b""
             failure = error.message
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # an interrupt too: that of Ctrl-C comes to the main thread alone
             line = b""
             failure = describe_error(error)
         if written:

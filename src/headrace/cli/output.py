@@ -172,8 +172,8 @@ class Results:
                 return
         self.flush()
 
-    def flush(self) -> None:
-        """Write what was gathered. Blocks while the reader is slow. Raises ``OutputLost``."""
+    def flush(self, note: str | None = None) -> None:
+        """Write what was gathered, and then *note*. Blocks while the reader is slow. Raises ``OutputLost``."""
         # The turn comes first and the gathered results second, so that they are written in the order of add().
         with self._output.turn():
             with self._lock:
@@ -181,6 +181,8 @@ class Results:
                 self._gathered_bytes = 0
             if gathered:
                 self._output.write(STDOUT, b"".join(gathered))
+            if note is not None:
+                self._output.note(note)
 
     def flush_on_time(self) -> None:
         """Write what nobody else writes, ``FLUSH_SECONDS`` after it came, until ``close``."""
