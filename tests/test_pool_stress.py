@@ -91,7 +91,7 @@ def storm(kind: str, rounds: int, items: int, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_a_storm_of_failures_and_resizings_each_item_ends_in_one_place(child: Child, kind: str) -> None:
-    child.run(storm, kind, scaled(12), 150, os.getpid(), seconds=60)
+    child.run(storm, kind, scaled(8), 150, os.getpid(), seconds=60)
 
 
 @pytest.mark.stress
@@ -135,7 +135,7 @@ def all_fail(kind: str, items: int, delay: float) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("delay", [0.0, 0.01])
 def test_very_many_items_that_all_fail_are_all_tried_again(child: Child, kind: str, delay: float) -> None:
-    child.run(all_fail, kind, scaled(3_000), delay)
+    child.run(all_fail, kind, scaled(2_000), delay)
 
 
 @pytest.mark.stress
@@ -206,9 +206,9 @@ def made_and_dropped(way: str, pools: int) -> None:
 WAYS = ["plain", "limited", "listened to", "dead", "retried", "exits", "failing", "raising"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["plain", "limited", "retried", "failing"])
 def test_pools_that_are_left_leave_nothing_behind(child: Child, way: str) -> None:
-    child.run(made_and_dropped, way, scaled(200))
+    child.run(made_and_dropped, way, scaled(100))
 
 
 @pytest.mark.stress
