@@ -263,8 +263,8 @@ done = []
 released = threading.Event()
 
 def wait_for_release():
-    os.read(0, 1)
-    released.set()
+    if os.read(0, 1):  # not the end of the input
+        released.set()
 
 threading.Thread(target=wait_for_release, daemon=True).start()
 
@@ -374,8 +374,9 @@ LEAVING = "pass"  # the signal comes while the pool is being left
 
 
 @pytest.mark.parametrize(("number", "status"), STATUSES)
-@pytest.mark.parametrize("block", ["time.sleep(1000)", LEAVING])
-@pytest.mark.parametrize("way", ["-c", "-m", "file"])
+@pytest.mark.parametrize(
+    ("way", "block"), [("-c", "time.sleep(1000)"), ("-c", LEAVING), ("-m", LEAVING), ("file", "time.sleep(1000)")]
+)
 def test_the_first_signal_lets_running_items_end_and_gives_back_the_rest(
     implementation: SimpleNamespace, tmp_path: Path, number: signal.Signals, status: int, block: str, way: str
 ) -> None:
@@ -574,3 +575,47 @@ def forked_child_is_killed(number: int) -> None:
     with headrace.ConsumerPool(queue, handler, consumers=1):
         queue.put(1)
     assert statuses == [130 if number == signal.SIGINT else -signal.SIGTERM], statuses
+
+
+def chained_pools(number: int) -> None:
+    """A signal while the handlers of one pool are blocked in puts into the queue of another."""
+    import os
+    import signal
+    import time
+
+    import headrace
+
+    first, second = headrace.Queue(5), headrace.Queue(2)
+    put = 0
+    done = []
+
+    def store(item: int) -> None:
+        if len(done) == 10:
+            os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        done.append(item)
+
+    raised = None
+    try:
+        with (
+            headrace.ConsumerPool(second, store, consumers=1, grace=30),
+            headrace.ConsumerPool(first, second.put, grace=30),
+        ):
+            for item in range(1000):
+                first.put(item)
+                put += 1
+    except (KeyboardInterrupt, SystemExit, headrace.ShutDown) as error:
+        raised = type(error)
+    assert raised is (KeyboardInterrupt if number == signal.SIGINT else SystemExit), raised
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    left = [letter.item for queue in (first, second) for letter in queue.dead]
+    for queue in (first, second):
+        left += queue.get_many(1000) if queue.qsize() else []
+    assert sorted(done + left) in (list(range(put)), list(range(put + 1))), (put, done, left)
+    print("all there")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_pools_that_feed_one_another_and_loses_nothing(child: Child, number: int) -> None:
+    assert child.run(chained_pools, int(number), seconds=15) == "all there\n"

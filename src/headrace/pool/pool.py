@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from time import monotonic, perf_counter
@@ -24,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
     from types import CodeType, FrameType, TracebackType
-    from typing import Any, NoReturn, TypeVar
+    from typing import Any, TypeVar
 
     from headrace.consumers.events import Listener
     from headrace.contract import QueueContract
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 __all__ = ["ConsumerPool"]
+
+# Seconds that a pool that is being stopped waits for handlers without a word.
+SILENCE = 0.5
 
 NEEDED = ("put", "get", "task_done", "join", "shutdown", "lease", "_take", "_give_back", "_interrupt", "_join")
 
@@ -61,9 +65,10 @@ class ConsumerPool:
     written off and replaced, and what the handler does after that does not count, but it does go on until it returns.
     So a handler that hangs costs a thread; give what it calls a time limit of its own where you can.
 
-    **Signals**, in the main thread, unless the program has handlers of its own: the first SIGINT or SIGTERM drains
-    (``KeyboardInterrupt`` or ``SystemExit(143)`` is raised in the block, nothing more is taken, handlers that are
-    running have *grace* seconds, the rest is given back to the queue), a second one does not wait for them.
+    **Signals**, in the main thread, unless the program has handlers of its own: at the first SIGINT or SIGTERM nothing
+    more is taken, the queue is shut down, and ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised in the block;
+    handlers that are running have *grace* seconds; what was not begun stays in the queue (``get`` and another pool can
+    have it). A second one does not wait for handlers. It is the same for all pools of nested blocks.
 
     Handlers that are given up run on in daemon threads, which do not keep the program from ending; their items are
     given back to the queue.
@@ -126,7 +131,7 @@ class ConsumerPool:
         if key is not None and not callable(key):
             raise TypeError(f"key must be a function of an item, not {type(key).__name__}: {key!r}")
         self.name = name or "ConsumerPool"
-        self.queue = queue
+        self.queue: Any = queue
         self._count = consumers
         self._grace = grace
         self._work = Work(
@@ -141,7 +146,8 @@ class ConsumerPool:
             per_key=per_key,
             listeners=listeners,
         )
-        self._signals = Signals(self._on_signal) if signals else None
+        self._signals = Signals(self._stop_taking, self._on_signal) if signals else None
+        self._is_to_warn_of_dead = on_error is None
         self._puts: PutListening | None = None
         self._is_guarding = False
         # The signals that came, in their order. Written in the main thread's signal handler.
@@ -152,6 +158,7 @@ class ConsumerPool:
         self._noted: list[int] = []
         # When handlers that still run are given up; None as long as nothing is to be given up.
         self._deadline: float | None = None
+        self._has_said_why = False
         self._begun: float | None = None
         self._ended: float | None = None
 
@@ -273,6 +280,7 @@ class ConsumerPool:
         finally:
             self._end()
         self._raise_outcome(error, interrupt)
+        self._warn_of_dead()
 
     def _drain(self) -> BaseException | None:
         """Wait until all is done, or the pool is stopped. Returns what else ended this wait (Ctrl-C), if anything."""
@@ -317,14 +325,36 @@ class ConsumerPool:
         while (work.consumers or work.ending) and len(self._came) < 2:
             if work.errors:
                 self._begin_grace()
-            left = None if self._deadline is None else max(0.0, self._deadline - monotonic())
             try:
-                told = work.news.get(timeout=left)
+                told = work.news.get(timeout=self._patience())
             except Empty:
-                return
+                if self._patience() == 0:
+                    return
+                self._say_why_it_waits()
+                continue
             if told is SIGNAL:
                 work.stop_all(shut_down=True)
                 self._begin_grace()
+
+    def _patience(self) -> float | None:
+        """Seconds to wait for news: until the grace is over, or something is to be said."""
+        if self._deadline is None:
+            return None
+        left = max(0.0, self._deadline - monotonic())
+        return left if self._has_said_why else min(left, SILENCE)
+
+    def _say_why_it_waits(self) -> None:
+        """Who has pressed Ctrl-C and sees nothing happen believes that it hangs."""
+        self._has_said_why = True
+        handlers = "a handler that is" if self.busy == 1 else f"{self.busy} handlers that are"
+        again = "; a second signal does not wait for them" if self._came else ""
+        logging.getLogger("headrace").warning(
+            "%s is being stopped and waits for %s running, for %.3g s at most%s",
+            self.name,
+            handlers,
+            self._grace,
+            again,
+        )
 
     def _end(self) -> None:
         """Give back what entering took."""
@@ -355,36 +385,58 @@ class ConsumerPool:
         if self._noted and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise_for(self._noted[0])
 
+    def _warn_of_dead(self) -> None:
+        """Nobody has said that items may die in silence: then they do not."""
+        dead = self.summary().dead
+        if not dead or not self._is_to_warn_of_dead:
+            return
+        letter = next(iter(reversed(list(self.queue.dead))), None)
+        last = "" if letter is None else f", the last one {shown(letter.item)}: {shown(letter.error)}"
+        logging.getLogger("headrace").warning(
+            "%s: %d %s for good%s (see queue.dead, or say on_error='dead')",
+            self.name,
+            dead,
+            "item has failed" if dead == 1 else "items have failed",
+            last,
+        )
+
     def _raise_errors(self) -> None:
         errors = self._work.errors
         count = len(errors)
         what = "an item failed" if count == 1 else f"{count} items failed"
         raise BaseExceptionGroup(f"{self.name} was stopped: {what}", list(errors)) from None
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """In the signal handler, in the main thread: nothing here may wait for a lock that this thread may hold."""
+    def _on_signal(self, number: int, frame: FrameType | None) -> bool:
+        """In the signal handler, in the main thread: nothing here may wait for a lock that this thread may hold.
+
+        Returns whether the signal is to be raised, in the block.
+        """
         self._came.append(number)
+        # Whoever is blocked in a put, a handler of another pool perhaps, must not keep that from ending.
+        self._work.queue.shutdown()
         if not self._notes_signals and not is_within(frame, ConsumerPool.__exit__.__code__, self):
-            self._interrupt_block(number)
+            self._work.queue._interrupt()
+            return True
         self._noted.append(number)
         # Whoever waits in _drain or _wait_for_consumers goes on from here.
         self._work.news.put(SIGNAL)
         self._work.stop_joining.append(1)
         self._work.queue._interrupt()
+        return False
 
-    def _interrupt_block(self, number: int) -> NoReturn:
-        # The consumers stop now, whatever the block does about this.
+    def _stop_taking(self) -> None:
+        """The consumers begin no more, whatever the block does about the signal. In the signal handler."""
         self._work.is_stopping = True
         for consumer in list(self._work.consumers):
             consumer.stop.append(1)
-        self._work.queue._interrupt()
-        raise_for(number)
 
     def _raise_noted(self) -> None:
         """From here on signals are raised, and so is the one that came meanwhile."""
         self._notes_signals = False
         if self._noted:
-            self._interrupt_block(self._noted.pop(0))
+            self._stop_taking()
+            self._work.queue._interrupt()
+            raise_for(self._noted.pop(0))
 
 
 def is_within(frame: FrameType | None, code: CodeType, instance: object) -> bool:
