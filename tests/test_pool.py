@@ -824,6 +824,32 @@ def test_others_may_settle_what_they_take_while_a_pool_works(make: Make) -> None
 # ---- what is told ----
 
 
+def test_a_pool_warns_of_items_that_died_where_nobody_has_said_that_they_may(caplog: pytest.LogCaptureFixture) -> None:
+    for on_error, warnings in ((None, 1), ("dead", 0)):
+        caplog.clear()
+        queue = headrace.Queue()
+        with ConsumerPool(queue, lambda item: 1 / item, retry=Retry(attempts=2, delay=0), on_error=on_error):
+            queue.put_many([0, 1, 2])
+        assert len(caplog.records) == warnings
+    assert len(queue.dead) == 1
+
+
+def test_a_pool_that_is_stopped_says_what_it_waits_for(caplog: pytest.LogCaptureFixture) -> None:
+    queue, begun, end = headrace.Queue(), threading.Event(), threading.Event()
+
+    def handler(item: int) -> None:
+        begun.set()
+        end.wait(PATIENCE)
+
+    threading.Thread(target=lambda: (eventually(lambda: caplog.records), end.set())).start()
+    with pytest.raises(LookupError), ConsumerPool(queue, handler, name="Pool"):
+        queue.put(1)
+        begun.wait(PATIENCE)
+        raise LookupError
+    (record,) = caplog.records
+    assert record.getMessage() == ("Pool is being stopped and waits for a handler that is running, for 10 s at most")
+
+
 def test_listeners_are_told_all_in_order(make: Make) -> None:
     queue, told = make(), []
 

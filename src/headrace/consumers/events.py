@@ -80,6 +80,8 @@ class Dispatch:
 
     def __init__(self, listeners: Iterable[Listener] = ()) -> None:
         # These three never change.
+        if not hasattr(listeners, "__iter__"):
+            raise TypeError(f"listeners must be a list of them, not {listeners!r}: write [{_name_of(listeners)}]")
         every: tuple[Any, ...] = tuple(listeners)
         self._listeners: tuple[Listener, ...] = every
         wanted = [(listener, _kinds_of(listener)) for listener in self._listeners]

@@ -128,8 +128,9 @@ class ConsumerPool:
         check_positive("rate", rate, "items a second, or None for no limit")
         check_count("per_key", per_key, 1, "how many items with the same key are handled at a time")
         check_seconds("grace", grace)
-        if key is not None and not callable(key):
-            raise TypeError(f"key must be a function of an item, not {type(key).__name__}: {key!r}")
+        check_key(key, per_key)
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"name must be a string, not {type(name).__name__}: {name!r}")
         self.name = name or "ConsumerPool"
         self.queue: Any = queue
         self._count = consumers
@@ -470,6 +471,14 @@ def check_retry(retry: object) -> None:
     if retry is not None and not isinstance(retry, Retry):
         hint = ": write headrace.Retry(), with parentheses" if retry is Retry else ""
         raise TypeError(f"retry must be a headrace.Retry, or None, not {retry!r}{hint}")
+
+
+def check_key(key: object, per_key: int) -> None:
+    """Raise unless *key* is a function or None, and *per_key* goes with it."""
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be a function of an item, not {type(key).__name__}: {key!r}")
+    if key is None and per_key != 1:
+        raise ValueError(f"per_key={per_key!r} is for items with the same key: give key=, a function of an item")
 
 
 def check_positive(name: str, value: object, meaning: str) -> None:
