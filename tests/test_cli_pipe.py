@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from typing import IO, TYPE_CHECKING
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, cast
 
 import pytest
 
@@ -22,6 +23,10 @@ from test_cli_run import ODD_ITEMS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from headrace.cli.pipe_command import OutputStream, PipeCommand
+    from headrace.cli.pipe_dealing import Dealer
+    from headrace.cli.pipe_output import PipeWriter
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="headrace run is for POSIX systems"),
@@ -141,6 +146,24 @@ def test_long_lines_of_output_are_not_mixed() -> None:
         (b"d", 1),
     ]
     assert all(len(line) in (0, 3_000_000) and len(set(line)) <= 1 for line in done.stdout.split(b"\n"))
+
+
+def test_a_long_line_that_begins_while_another_was_about_to_be_read_is_not_broken() -> None:
+    from headrace.cli.pipe_printing import MOST_UNENDED_BYTES, Printing
+
+    written: list[object] = []
+    writer = SimpleNamespace(add=lambda source, target, data: written.append(source), is_full=lambda: False)
+    printing = Printing(cast("PipeWriter", writer), b"\n")
+    commands = []
+    for text in (b"first", b"second"):
+        stream = SimpleNamespace(read=lambda text=text: text, target=1, is_in_long_line=False, end_of_lines=lambda _: 0)
+        stream.unended = bytearray(MOST_UNENDED_BYTES)
+        commands.append(SimpleNamespace(streams=[stream]))
+    # Both were found to have something to read, before either was read.
+    for command in commands:
+        stream = cast("OutputStream", command.streams[0])
+        printing.read(cast("PipeCommand", command), stream)
+    assert written == commands[:1]
 
 
 def test_output_without_a_line_break_stands_on_a_line_of_its_own() -> None:
@@ -286,6 +309,31 @@ def test_a_signal_ends_the_commands_and_what_they_have_started(
     assert error.startswith(b"headrace: ended by %s: " % number.name.encode())
     # A second is promised. A machine that is busy with other tests may take longer, but none hangs.
     assert seconds < 5
+
+
+def test_the_last_line_tells_how_much_the_commands_had_read_that_ctrl_c_ended() -> None:
+    with running("run", "--pipe", "-j1", "sh", "-c", SHELL_CAT) as run:
+        assert run.process.stdin is not None
+        assert run.process.stdout is not None
+        for item in (b"1\n", b"2\n", b"3\n"):
+            run.process.stdin.write(item)
+            run.process.stdin.flush()
+            assert run.process.stdout.readline() == item
+        run.send(signal.SIGINT)
+        status, _, error = run.end()
+    assert status == 130
+    assert re.fullmatch(rb"headrace: ended by SIGINT: 0 done in .*; commands that were ended had read 3 lines\n", error)
+
+
+def test_progress_says_what_running_commands_were_fed() -> None:
+    from headrace.cli.pipe import PipeRun, PipeTally
+    from headrace.cli.progress import Meter
+
+    run = PipeRun.__new__(PipeRun)
+    run.done, run.failed = 2, 0
+    command = SimpleNamespace(lines=3, has_ended=False)
+    tally = PipeTally(run, cast("Dealer", SimpleNamespace(commands=[command], given_bytes=10)), None)
+    assert Meter(tally).read().words()[0] == "5 fed"
 
 
 @pytest.mark.parametrize("attempt", range(8))

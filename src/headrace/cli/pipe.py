@@ -43,7 +43,9 @@ ROOM = 210
 
 
 class PipeTally(Tally):
-    """How far a run has come, in lines. What a running command was given counts as done until it fails."""
+    """How far a run has come, in lines. What a running command was given is on its way, and nobody knows how far."""
+
+    word = "fed"
 
     def __init__(self, run: PipeRun, dealer: Dealer, total_bytes: int | None) -> None:
         super().__init__([], total_bytes)
@@ -52,7 +54,7 @@ class PipeTally(Tally):
 
     @property
     def done(self) -> int:
-        """Lines that commands were given which did not fail."""
+        """Lines that commands were given which did not fail. While none runs any more, they had read them."""
         return self._run.done + sum([each.lines for each in self._dealer.commands if not each.has_ended])
 
     @property
@@ -65,6 +67,13 @@ class PipeTally(Tally):
         """How much of the input was given to commands."""
         return self._dealer.given_bytes
 
+    def summary(self) -> str:
+        """All of it in words; what was read by commands that were ended is told apart, for it may be done or not."""
+        read = self._run.cut_short
+        if not read:
+            return super().summary()
+        return f"{super().summary()}; commands that were ended had read {read:,} line{'s' if read > 1 else ''}"
+
 
 class PipeRun:
     """Feeds commands until the input ends, or the run is ended early. Only the main thread may use it.
@@ -74,6 +83,7 @@ class PipeRun:
 
     Attributes:
         done, failed: how many lines those commands had read that have ended.
+        cut_short: how many those had read that were ended with the run.
     """
 
     def __init__(
@@ -95,6 +105,7 @@ class PipeRun:
         self._a_command_failed = False
         self.done = 0
         self.failed = 0
+        self.cut_short = 0
         self.tally: Tally = PipeTally(self, self._dealer, total_bytes)
 
     def run(self, progress: Progress) -> int:
@@ -114,6 +125,9 @@ class PipeRun:
             self._end(signal.SIGTERM, status.FAILED)
             raise
         if self._ending is not None:
+            self._finish_commands()
+            # Killed, and nobody has told us yet.
+            self.cut_short += sum([each.end().lines for each in self._dealer.commands if not each.has_ended])
             return self._ending.status
         if self._early_ends:
             self._output.say(_describe_early_ends(self._early_ends))
@@ -202,6 +216,7 @@ class PipeRun:
         is_early = command.is_fed
         end = command.end()
         if self._ending is not None:
+            self.cut_short += end.lines
             return
         is_early = is_early or bool(end.rest)
         self._dealer.take_back(end, is_early=is_early)

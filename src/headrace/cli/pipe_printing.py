@@ -31,10 +31,15 @@ class Printing:
 
     def may_read(self, command: PipeCommand) -> bool:
         """Whether it is the turn of *command*, and there is room for what it prints."""
-        return self._in_long_line in (None, command) and not self._writer.is_full()
+        return self._has_turn(command) and not self._writer.is_full()
+
+    def _has_turn(self, command: PipeCommand) -> bool:
+        return self._in_long_line in (None, command)
 
     def read(self, command: PipeCommand, stream: OutputStream) -> bool:
         """Pass on what there is of whole lines. Returns whether there may be more at once."""
+        if not self._has_turn(command):
+            return False  # another one has begun a long line since this one was found to have its turn
         data = stream.read()
         if data is None:
             return False

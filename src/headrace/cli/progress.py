@@ -59,6 +59,7 @@ class Reading(NamedTuple):
         rate: items a second, over the last seconds.
         fraction: how much of the input is handled, from 0 to 1; None when its size is not known.
         seconds_left: None when that cannot be told.
+        word: what is said of what counts as done.
     """
 
     done: int
@@ -68,10 +69,11 @@ class Reading(NamedTuple):
     rate: float
     fraction: float | None
     seconds_left: float | None
+    word: str = "done"
 
     def words(self) -> list[str]:
         """The reading in words, for any kind of display."""
-        words = [f"{self.done:,} done", describe_rate(self.rate)]
+        words = [f"{self.done:,} {self.word}", describe_rate(self.rate)]
         if self.failed:
             words.append(f"{self.failed:,} failed")
         if self.retried:
@@ -100,7 +102,7 @@ class Meter:
             self._samples.popleft()
         since, handled_before = self._samples[0]
         rate = (done + failed - handled_before) / max(seconds - since, 1e-6)
-        return Reading(done, failed, self._tally.retried, seconds, rate, *self._expect(seconds))
+        return Reading(done, failed, self._tally.retried, seconds, rate, *self._expect(seconds), self._tally.word)
 
     def _expect(self, seconds: float) -> tuple[float | None, float | None]:
         total = self._tally.total_bytes

@@ -17,9 +17,12 @@ class Tally:
     """What the consumers have done so far. May be read at any time, from any thread.
 
     Attributes:
+        word: what it says of items that have not failed, while the run goes on.
         workers: those that count, and those that did. The main thread adds some.
         given_up: items that failed while no consumer had them. Written by the main thread.
     """
+
+    word = "done"
 
     def __init__(self, workers: list[Worker], total_bytes: int | None) -> None:
         self.workers = workers
