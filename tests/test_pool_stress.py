@@ -41,8 +41,7 @@ def storm(kind: str, rounds: int, items: int, seed: int) -> None:
             self.options = {
                 "retry": headrace.Retry(self.attempts_each, delay=chance.choice([0.0, 0.0005]), on=BaseException),
                 "timeout": chance.choice([None, 0.02]),
-                "key": chance.choice([None, lambda item: item % 5]),
-                "per_key": chance.choice([1, 2]),
+                **chance.choice([{}, {"key": lambda item: item % 5, "per_key": chance.choice([1, 2])}]),
                 "rate": chance.choice([None, 1e5]),
                 "listeners": chance.choice([[], [lambda event: None]]),
                 "grace": 30.0,
