@@ -43,7 +43,9 @@ def ship(lines, url, undelivered, retry):
     told.kinds = frozenset({"retried", "dead"})
 
     queue = headrace.Queue(maxsize=20)
-    pool = headrace.ConsumerPool(queue, send, consumers=4, retry=retry, listeners=[told], name="shipper")
+    pool = headrace.ConsumerPool(
+        queue, send, consumers=4, retry=retry, on_error="dead", listeners=[told], name="shipper"
+    )
     with pool:
         for batch in batches_of(lines):
             queue.put(batch)  # waits while twenty batches do

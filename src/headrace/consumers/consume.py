@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from time import monotonic, perf_counter
+from time import perf_counter
 
 from headrace.backends.memory import Queue
 from headrace.consumers.arguments import (
@@ -14,14 +14,14 @@ from headrace.consumers.arguments import (
     close_if_generator,
     iterate,
 )
-from headrace.consumers.failure import note, note_item, shown
+from headrace.consumers.failure import note, note_earlier, note_item, raise_all, wait_for
 from headrace.consumers.progress import bar, expected_items
 from headrace.consumers.summary import ConsumerSummary, Summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, NoReturn, TypeVar
+    from typing import Any, TypeVar
 
     from headrace.consumers.arguments import Source
 
@@ -155,7 +155,7 @@ class Run:
         finally:
             self.queue.shutdown(immediate=True)  # whatever happened, no thread may stay behind, waiting for items
         if self.errors:
-            self._raise_errors()
+            raise_all(self.errors, "consume() was stopped by several failures")
 
     def _feed(self, source: Source[Any]) -> None:
         """Start the threads, and put what the source yields until it ends, it fails, or a handler has failed."""
@@ -182,10 +182,7 @@ class Run:
 
     def _wait(self, timeout: float | None) -> None:
         """Wait until all threads have ended, for *timeout* seconds at most."""
-        deadline = None if timeout is None else monotonic() + timeout
-        for thread in self.threads:
-            if thread.is_alive():  # Ctrl-C may have come before it was started
-                thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+        wait_for(self.threads, timeout)
 
     def _close_source(self) -> None:
         """Close the source if it is a generator. After the handlers have ended: they may use what it holds open."""
@@ -202,18 +199,7 @@ class Run:
             self._close_source()
         except KeyboardInterrupt:
             pass  # pressed again, out of patience; the first is raised
-        for error in self.errors:
-            note(interrupt, f"before this was raised, an item or the source had failed: {shown(error)}")
-
-    def _raise_errors(self) -> NoReturn:
-        errors = self.errors
-        self.errors = []  # their tracebacks refer to this object: no cycle may keep their items alive
-        try:
-            if len(errors) == 1:
-                raise errors[0]
-            raise BaseExceptionGroup("consume() was stopped by several failures", errors)
-        finally:
-            del errors
+        note_earlier(interrupt, self.errors)
 
     def summary(self, seconds: float) -> Summary:
         """The run in numbers, when it is over."""

@@ -6,14 +6,16 @@ import atexit
 import os
 import sys
 import threading
+from time import monotonic
 from weakref import WeakSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import NoReturn
 
-__all__ = ["Failure", "note", "note_item", "shown"]
+__all__ = ["Failure", "note", "note_earlier", "note_item", "raise_all", "shown", "wait_for"]
 
 SHOWN_CHARACTERS = 200
 
@@ -86,6 +88,35 @@ def note_item(error: BaseException, item: object, number: int | None = None) -> 
     """
     which = "" if number is None else f" item {number}:"
     note(error, f"while handling{which} {shown(item)}")
+
+
+def raise_all(errors: list[BaseException], message: str) -> NoReturn:
+    """Raise the one error that there is, or several as a group with *message*.
+
+    The list is emptied: the errors' tracebacks may refer to who has it, and no cycle may keep their items alive.
+    """
+    taken = [*errors]
+    errors.clear()
+    try:
+        if len(taken) == 1:
+            raise taken[0]
+        raise BaseExceptionGroup(message, taken)
+    finally:
+        del taken
+
+
+def note_earlier(interrupt: BaseException, errors: list[BaseException]) -> None:
+    """Tell on an *interrupt*, which must not be hidden, what had failed before it."""
+    for error in errors:
+        note(interrupt, f"before this was raised, an item or the source had failed: {shown(error)}")
+
+
+def wait_for(threads: Iterable[threading.Thread], timeout: float | None) -> None:
+    """Wait until all *threads* that were started have ended, for *timeout* seconds at most."""
+    deadline = None if timeout is None else monotonic() + timeout
+    for thread in threads:
+        if thread.is_alive():  # Ctrl-C may have come before it was started
+            thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
 
 
 def note(error: BaseException, text: str) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import namedtuple
-from time import monotonic, perf_counter
+from time import perf_counter
 from types import GeneratorType
 
 from headrace.backends.memory import Queue
 from headrace.consumers.arguments import SHUT_DOWN, close_if_generator, iterate
-from headrace.consumers.failure import note, note_item, shown
+from headrace.consumers.failure import note, note_earlier, note_item, raise_all, wait_for
 from headrace.consumers.pipeline_summary import PipelineSummary, StageSummary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, NamedTuple, NoReturn
+    from typing import Any, NamedTuple
 
     from headrace.consumers.arguments import Source
     from headrace.consumers.retry import Retry
@@ -222,7 +222,7 @@ class Run:
         finally:
             self._stop()  # whatever happened, no thread may stay behind, waiting for items
         if self.errors:
-            self._raise_errors()
+            raise_all(self.errors, "the pipeline was stopped by several failures")
         stages = tuple(station.summary() for station in self._stations)
         return PipelineSummary(self._read, perf_counter() - begun, stages)
 
@@ -265,11 +265,7 @@ class Run:
 
     def _wait(self, timeout: float | None) -> None:
         """Wait until all threads have ended, for *timeout* seconds at most."""
-        deadline = None if timeout is None else monotonic() + timeout
-        for station in self._stations:
-            for thread in station.threads:
-                if thread.is_alive():  # Ctrl-C may have come before it was started
-                    thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+        wait_for([thread for station in self._stations for thread in station.threads], timeout)
 
     def _close_source(self) -> None:
         """Close the source if it is a generator. After the stages have ended: they may use what it holds open."""
@@ -286,15 +282,4 @@ class Run:
             self._close_source()
         except KeyboardInterrupt:
             pass  # pressed again, out of patience; the first is raised
-        for error in self.errors:
-            note(interrupt, f"before this was raised, an item or the source had failed: {shown(error)}")
-
-    def _raise_errors(self) -> NoReturn:
-        errors = self.errors
-        self.errors = []  # their tracebacks refer to this object: no cycle may keep their items alive
-        try:
-            if len(errors) == 1:
-                raise errors[0]
-            raise BaseExceptionGroup("the pipeline was stopped by several failures", errors)
-        finally:
-            del errors
+        note_earlier(interrupt, self.errors)

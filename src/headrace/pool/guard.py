@@ -44,7 +44,7 @@ _changing = threading.Lock()
 def guard(queue: Any) -> None:
     """Put a guard before ``queue.task_done``, or count one more pool at the one that is there."""
     with _changing:
-        standing = vars(queue).get("task_done")
+        standing = queue.__dict__.get("task_done")
         if standing is None:
             standing = queue.task_done = Guard(queue)
         if isinstance(standing, Guard):
@@ -54,7 +54,7 @@ def guard(queue: Any) -> None:
 def unguard(queue: Any) -> None:
     """Take it away behind the last pool."""
     with _changing:
-        standing = vars(queue).get("task_done")
+        standing = queue.__dict__.get("task_done")
         if isinstance(standing, Guard):
             standing.pools -= 1
             if not standing.pools:
