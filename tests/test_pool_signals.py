@@ -149,7 +149,7 @@ def interrupted(kind: str, rounds: int, seed: int) -> None:  # noqa: C901 - a wh
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_signals_at_random_moments_lose_no_item_and_do_none_twice(child: Child, kind: str) -> None:
-    child.run(interrupted, kind, scaled(100), os.getpid(), seconds=30)
+    child.run(interrupted, kind, scaled(60), os.getpid(), seconds=30)
 
 
 @pytest.mark.stress
