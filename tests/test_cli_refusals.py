@@ -179,3 +179,69 @@ def test_a_placeholder_beside_quotes_is_filled_in(line: str) -> None:
     from headrace.cli.vocabulary import PLAIN
 
     assert not is_within_quotes(PLAIN.pieces(line.encode()))
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("echo {} | wc -l", "did you mean --shell 'echo {} | wc -l'?"),
+        ("no-such-program {}; true", "did you mean --shell"),
+        ("gzip<{}", "did you mean --shell"),
+        ("wc -l {}", "Write it without the quotes (wc -l {}), or with --shell."),
+        ("wc -l", "Write it without the quotes (wc -l), or with --shell."),
+        ("wc -l /etc/passwd", "Write it without the quotes"),
+        ("cat | wc -l", "did you mean --shell 'cat | wc -l'?"),
+    ],
+)
+def test_a_line_for_a_shell_in_place_of_a_command_is_refused_with_what_to_write(line: str, advice: str) -> None:
+    error = refusal("run", line, ":::", "a", "b", status=127)
+    assert error.startswith("headrace: ")
+    assert advice in error
+    assert error.count("\n") == 1
+    assert "wdctl" not in error
+
+
+def test_a_program_with_a_blank_in_its_name_is_run(tmp_path: Path) -> None:
+    program = tmp_path / "my tools" / "say it"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho it\n")
+    program.chmod(0o755)
+    assert headrace("run", "./my tools/say it", ":::", "a", cwd=tmp_path).stdout == b"it\n"
+    assert headrace("run", "./my tools/{}", ":::", "say it", cwd=tmp_path).stdout == b"it\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["sh", "-c", "echo {}"], ["bash", "-ec", "cat '{}'"], ["/bin/sh", "-e", "-c", "echo {/.}"]),
+        *(["env", "A=b", "nice", "-n", "5", "sh", "-c", "echo {}"], ["timeout", "5s", "dash", "-c", "echo {}"]),
+        *(["sh", "-c", "echo {} {#}", "sh"], ["zsh", "-lc", "echo {}"]),
+    ],
+)
+def test_a_placeholder_in_the_program_of_a_shell_is_refused_with_two_other_ways(command: list[str]) -> None:
+    error = refusal("run", *command)
+    assert "which would run what an item says. Use --shell LINE" in error
+    assert "-c '… \"$1\" …'" in error
+
+
+def test_a_field_in_the_program_of_a_shell_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("name\n$(touch bad)\n")
+    done = headrace("run", "--csv", "--input", "users", "sh", "-c", "echo {name}", stdin=None, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "which would run what an item says" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [
+        (["sh", "-c", 'echo "$1"', "sh", "{}"], b"echo a\n"),
+        (["sh", "-c", "{}"], b"a\n"),
+        (["sh", "-c"], b"a\n"),
+        (["sh", "-c", "echo {#}", "sh", "{}"], b"1\n"),
+        (["printf", "%s\n", "sh", "-c", "echo {}"], b"sh\n-c\necho echo a\n"),
+        (["sh", "-c", "f() { echo ${x-b}; }; f", "{}"], b"b\n"),
+    ],
+)
+def test_an_item_beside_the_program_of_a_shell_is_filled_in(command: list[str], out: bytes) -> None:
+    done = headrace("run", *command, stdin=b"echo a\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, out, b"")

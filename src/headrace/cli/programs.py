@@ -31,8 +31,14 @@ def find_program(name: str, *, suggest: bool = True) -> bytes:
             unusable = path
     if unusable is not None:
         _check(unusable, suggest)
-    near = did_you_mean(name, _programs_on_path()) if suggest else ""
+    near = _hint(name) or (did_you_mean(name, _programs_on_path()) if suggest else "")
     raise Refused(f"command {name!r} is not on PATH.{near}", status.NOT_FOUND)
+
+
+def _hint(name: str) -> str:
+    from headrace.cli.shell_lines import hint_for_a_line  # only a mistake needs it
+
+    return hint_for_a_line(name)
 
 
 def _check(path: str, suggest: bool) -> bytes:
@@ -44,7 +50,7 @@ def _check(path: str, suggest: bool) -> bytes:
     if os.path.exists(path):
         raise Refused(f"command {path!r} is not executable: chmod +x makes it so", status.NOT_EXECUTABLE)
     folder, name = os.path.split(path)
-    near = did_you_mean(name, _programs_in(folder or ".")) if suggest else ""
+    near = _hint(path) or (did_you_mean(name, _programs_in(folder or ".")) if suggest else "")
     raise Refused(f"command {path!r} does not exist.{near}", status.NOT_FOUND)
 
 

@@ -174,6 +174,14 @@ def _template(
     if shell:
         return ShellTemplate(encoded, inputs.vocabulary, appends=appends), os.fsencode(SHELL)
     template = CommandTemplate(encoded, inputs.vocabulary, appends=appends)
+    if any(word.endswith(b"sh") for word in encoded):
+        from headrace.cli.shell_lines import refuse_pasting
+
+        refuse_pasting(encoded, inputs.vocabulary)
+    if template.program is None and len(words) == 1:
+        from headrace.cli.shell_lines import refuse_a_line
+
+        refuse_a_line(words[0])
     return template, None if template.program is None else find_program(os.fsdecode(template.program))
 
 

@@ -11,14 +11,14 @@ from headrace.cli.nearest import did_you_mean
 from headrace.cli.refusal import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from headrace.cli.item import Item
 
     Value = Callable[[Item], bytes]
     Piece = bytes | Value
 
-__all__ = ["PLAIN", "Vocabulary", "as_bytes", "look_up", "whole_item"]
+__all__ = ["PLAIN", "Vocabulary", "as_bytes", "is_harmless", "look_up", "whole_item"]
 
 # Patterns that are compiled when one is used first: most runs use none.
 PLACEHOLDER = rb"\{([^{}]*)\}"
@@ -93,9 +93,9 @@ class Vocabulary(NamedTuple):
             return _changed(whole_item, suffix) if self.columns < 2 or self.names is not None else _changed_each(suffix)
         if base.isdigit() and self.columns:
             if not 1 <= int(base) <= self.columns:
-                raise Refused(
-                    f"{{{content}}}: there are {self.columns} values for an item, {{1}} to {{{self.columns}}}"
-                )
+                known = "is 1 value" if self.columns == 1 else f"are {self.columns} values"
+                to_last = f" to {{{self.columns}}}" if self.columns > 1 else ""
+                raise Refused(f"{{{content}}}: there {known} for an item, {{1}}{to_last}")
             return _changed(_argument(int(base) - 1), suffix)
         if content == "#":
             return _number
@@ -112,6 +112,11 @@ PLAIN = Vocabulary()
 def whole_item(item: Item) -> bytes:
     """The item as it stood in the input."""
     return item.line
+
+
+def is_harmless(pieces: Iterable[Piece]) -> bool:
+    """Whether what is filled in, if anything, is never more than a number, whatever the items say."""
+    return all(isinstance(piece, bytes) or piece is _number for piece in pieces)
 
 
 def _number(item: Item) -> bytes:
