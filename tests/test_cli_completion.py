@@ -85,6 +85,11 @@ def test_bash_completes_programs_and_then_files(in_bash: Callable[..., list[str]
     assert in_bash("headrace", "run", "cat", "some")[0] == "compopt default"
 
 
+@pytest.mark.parametrize("option", ["--input", "--dead", "--joblog", "--results"])
+def test_bash_completes_files_behind_the_options_that_take_one(in_bash: Callable[..., list[str]], option: str) -> None:
+    assert in_bash("headrace", "run", option, "so")[0] == "compopt default"
+
+
 def test_fish_completes_commands_and_options(environment: dict[str, str]) -> None:
     for line, expected in [("headrace r", "run"), ("headrace run --inp", "--input")]:
         done = subprocess.run(

@@ -285,6 +285,7 @@ def waits_in_poll(pid: int) -> bool:
         (["echo", "::::", "-", "-"], "standard input can be one input only"),
         (["echo", "::::", "/nonexistent/file"], ":::: '/nonexistent/file': No such file or directory"),
         (["echo", "{3}", ":::", "a", ":::", "b"], "{3}: there are 2 values for an item, {1} to {2}"),
+        (["echo", "{2}", ":::", "a"], "{2}: there is 1 value for an item, {1}\n"),
         (["--stdin", "--call", "builtins:str"], "--call and --stdin"),
         (["--dead", "x", "echo", ":::", "a", ":::", "b"], "--dead keeps items of one input"),
     ],

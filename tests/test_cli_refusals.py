@@ -245,3 +245,45 @@ def test_a_field_in_the_program_of_a_shell_is_refused_too(tmp_path: Path) -> Non
 def test_an_item_beside_the_program_of_a_shell_is_filled_in(command: list[str], out: bytes) -> None:
     done = headrace("run", *command, stdin=b"echo a\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, out, b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("./m.py:up", "write m:up"),
+        ("m.py:up", "write m:up"),
+        ("sub/m.py:up", "write sub.m:up"),
+        ("sub/m:up", "write sub.m:up"),
+        (".m:up", "write m:up"),
+        ("../m.py:up", "write m:up in the folder that it is in, or with that on PYTHONPATH"),
+        ("/tmp/m.py:up.down", "write m:up.down in the folder that it is in, or with that on PYTHONPATH"),
+    ],
+)
+def test_a_file_in_place_of_a_module_is_refused_with_the_modules_name(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / "m.py").write_text("up = str.upper\n")
+    error = refusal("run", "--call", name, cwd=tmp_path)
+    assert error.startswith(f"headrace: --call {name!r}: a module is named as `import` names it, not by its file: ")
+    assert error.endswith(f"{advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        *((["--jobs", "3"], "Did you mean '-j'?"), (["--jobs=3"], "Did you mean '-j'?")),
+        *(
+            (["-P", "3"], "Did you mean '-j'?"),
+            (["-P3"], "Did you mean '-j'?"),
+            (["--bar"], "Did you mean '--progress'?"),
+        ),
+        *((["-n1"], "a command gets one item, always"), (["-I{}"], "{} stands for the item, always")),
+    ],
+)
+def test_an_option_of_xargs_or_parallel_is_refused_with_its_name_here(option: list[str], advice: str) -> None:
+    error = refusal("run", *option, "echo")
+    assert advice in error
+    assert "--joblog" not in error
+
+
+def test_a_second_input_is_refused() -> None:
+    error = refusal("run", "--input", "a", "--input", "b", "echo")
+    assert "--input 'a' and --input 'b': there is one input" in error

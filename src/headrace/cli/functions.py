@@ -30,6 +30,7 @@ def find_function(name: str, arguments: int = 1) -> Callable[..., Any]:
     module_name, colon, attributes = name.partition(":")
     if not (module_name and colon and attributes):
         raise Refused(f"--call {name!r}: write it as module:function, for example os.path:basename")
+    _refuse_a_file(name, module_name, attributes)
     _make_current_directory_importable()
     found: Any = _import(module_name)
     where = module_name
@@ -42,6 +43,20 @@ def find_function(name: str, arguments: int = 1) -> Callable[..., Any]:
     _check_signature(found, name, arguments)
     function: Callable[..., Any] = found
     return function
+
+
+def _refuse_a_file(name: str, module_name: str, attributes: str) -> None:
+    """Refuse the path of a module in place of its name."""
+    is_file = module_name.endswith(".py") and os.path.isfile(module_name)
+    if not (is_file or os.sep in module_name or module_name.startswith(".")):
+        return
+    path = os.path.normpath(module_name).removesuffix(".py")
+    parts = path.split(os.sep) if os.sep in module_name else path.lstrip(".").split(".")
+    if all(part.isidentifier() for part in parts):
+        advice = f"write {'.'.join(parts)}:{attributes}"
+    else:
+        advice = f"write {parts[-1]}:{attributes} in the folder that it is in, or with that on PYTHONPATH"
+    raise Refused(f"--call {name!r}: a module is named as `import` names it, not by its file: {advice}")
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:

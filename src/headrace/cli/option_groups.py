@@ -26,7 +26,16 @@ class GroupedOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose ``--help`` has the options under their headings."""
+    """A command whose ``--help`` has the options under their headings. It knows what they are called elsewhere."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As every command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from headrace.cli.foreign_options import explain  # only a mistake needs it
+
+            raise explain(error) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each heading that has options."""

@@ -75,7 +75,14 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
     help="How many run at the same time. [default: as many as there are CPUs]",
 )
 @option(
-    "Items", "--input", "input_path", default="-", metavar="FILE", help="Read the items from FILE. [default: stdin]"
+    "Items",
+    "--input",
+    "input_paths",
+    # The shell completes files. Whether it can be read is said when it is opened.
+    type=click.Path(readable=False),
+    multiple=True,
+    metavar="FILE",
+    help="Read the items from FILE. [default: stdin]",
 )
 @option("Items", "-0", "--null", is_flag=True, help="Items end with a NUL byte, not with a line break.")
 @option(
@@ -99,7 +106,7 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
 )
 def command(
     consumers: int | None,
-    input_path: str,
+    input_paths: tuple[str, ...],
     null: bool,
     function_name: str | None,
     shell: bool,
@@ -130,7 +137,12 @@ def command(
         from headrace.cli.combine import split_words
 
         words, given = split_words(words)
-    inputs = Inputs(input_path, null, options, given)
+    if len(input_paths) > 1:
+        given_twice = " and ".join(f"--input {path!r}" for path in input_paths)
+        raise click.UsageError(
+            f"{given_twice}: there is one input; for all of them, cat them: cat FILE… | headrace run …"
+        )
+    inputs = Inputs(input_paths[0] if input_paths else "-", null, options, given)
     if policies.dead is not None and len(given) > 1:
         raise click.UsageError("--dead keeps items of one input: with several, no file can stand for all of them")
     if options.block is not None and not options.pipe:
