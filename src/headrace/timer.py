@@ -57,6 +57,9 @@ class Timer:
                 thread = threading.Thread(target=self._run, name="headrace timer", daemon=True)
                 thread.start()
                 self._thread = thread
+        except RuntimeError:
+            # The system has no thread left. What is due waits until somebody asks again.
+            logging.getLogger("headrace").exception("the timer's thread cannot be started")
         finally:
             self._starting.release()
 

@@ -84,8 +84,13 @@ class Book:
         # Consumers that fail all the time do the timer's work on the way: it may have to wait for the interpreter.
         if earliest * TICK <= now:
             self.give_back_due()
-        elif self._awaited is None or earliest < self._awaited:
-            self._await(earliest)
+        else:
+            self._await_before_others(earliest)
+
+    def _await_before_others(self, tick: int) -> None:
+        awaited = self._awaited  # once: other threads change it
+        if awaited is None or tick < awaited:
+            self._await(tick)
 
     def _await(self, tick: int) -> None:
         from headrace.timer import timer
@@ -119,8 +124,8 @@ class Book:
             if self._awaited is not None and self._awaited * TICK <= now:
                 self._awaited = None
             earliest = ticks[0] if ticks else None
-        if earliest is not None and (self._awaited is None or earliest < self._awaited):
-            self._await(earliest)
+        if earliest is not None:
+            self._await_before_others(earliest)
         return []
 
     def _give_back(self, queue: Any, envelope: Envelope) -> None:
@@ -139,6 +144,7 @@ class Book:
             items = [*self._items.values()]
             self._items.clear()
             self._ticks.clear()
+        self.strays.clear()  # the items that lay bare were dropped just before
         if queue is not None and dropped:
             queue._count_delayed(-dropped, dropped)
         del items  # here, where their destructors find the lock free

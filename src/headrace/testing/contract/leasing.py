@@ -530,6 +530,20 @@ def a_class_with_hooks_of_its_own_gets_its_bare_items_back(make: Make) -> None:
     assert seen == ["a", "a", "a"]
 
 
+@promise("leases", "hooks", "clear")
+def what_a_cleared_queue_remembered_of_an_item_is_gone_with_it(make: Make) -> None:
+    class Hooked(type(make())):  # type: ignore[misc]
+        def _put(self, item: Any) -> None:
+            super()._put(item)
+
+    queue = Hooked()
+    queue.put("a")
+    queue.lease().retry()
+    queue.clear()
+    queue.put("a")
+    assert queue.lease().attempt == 1
+
+
 @promise("leases", "internals")
 def leases_outlast_the_opening_of_the_queue(make: Make) -> None:
     queue = make()
