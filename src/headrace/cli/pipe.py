@@ -125,8 +125,7 @@ class PipeRun:
             self._end(signal.SIGTERM, status.FAILED)
             raise
         if self._ending is not None:
-            self._finish_commands()
-            # Killed, and nobody has told us yet.
+            # Those too that were killed and of whose end we were not told yet.
             self.cut_short += sum([each.end().lines for each in self._dealer.commands if not each.has_ended])
             return self._ending.status
         if self._early_ends:
