@@ -118,7 +118,7 @@ def bury(queue: Any, book: Book, envelope: Envelope, error: BaseException) -> De
     """Make a dead letter of an item that was taken from *queue*. It counts as done."""
     letter = DeadLetter(envelope, book.number(envelope), error, envelope.attempt)
     book.dead[letter.id] = letter
-    type(queue).task_done(queue)  # past the guard that a pool may have put before it
+    queue.__class__.task_done(queue)  # past the guard that a pool may have put before it
     return letter
 
 

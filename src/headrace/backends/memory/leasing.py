@@ -157,7 +157,7 @@ def give_back(queue: Any, envelope: Envelope, delay: float) -> None:
 
 def settle(queue: Any) -> None:
     """Count one taken item as done: by the class's method, for a pool may have put a guard before the object's."""
-    type(queue).task_done(queue)
+    queue.__class__.task_done(queue)
 
 
 def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:
