@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_listeners_are_called_in_their_order_in_the_thread_of_the_event() -> Non
     assert calls == [("first", thread.ident), ("second", 0)]
 
 
-@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(1), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(1), KeyboardInterrupt(), GeneratorExit()], ids=repr)
 def test_what_a_listener_raises_is_logged_once_and_hurts_nobody(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -85,8 +86,9 @@ def test_what_a_listener_raises_is_logged_once_and_hurts_nobody(
 
     listener = Recorder()
     dispatch = Dispatch([failing, listener])
-    for _ in range(3):
-        dispatch.emit(event())
+    with ThreadPoolExecutor(1) as consumer:  # where events are told of, and where no signal raises anything
+        for _ in range(3):
+            consumer.submit(dispatch.emit, event()).result()
     assert listener.seen == ["done"] * 3
     (record,) = caplog.records
     assert record.name == "headrace"
@@ -119,12 +121,20 @@ def test_a_listener_that_fails_in_many_threads_at_once_is_logged_once(caplog: py
     assert len(caplog.records) == 1
 
 
-def test_ctrl_c_within_a_listener_is_not_taken_for_its_failure() -> None:
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit(143)], ids=repr)
+def test_what_a_signal_raises_within_a_listener_is_not_taken_for_its_failure(raised: BaseException) -> None:
     def interrupted(_: object) -> None:
-        raise KeyboardInterrupt
+        raise raised
 
-    with pytest.raises(KeyboardInterrupt):
+    tagging, starting = (lambda _: None), (lambda _: None)
+    tagging.on_put = interrupted  # type: ignore[attr-defined]
+    starting.start = interrupted  # type: ignore[attr-defined]
+    with pytest.raises(type(raised)):
         Dispatch([interrupted]).emit(event())
+    with pytest.raises(type(raised)):
+        Dispatch([tagging]).headers_for("item")
+    with pytest.raises(type(raised)):
+        Dispatch([starting]).start(None)
 
 
 def test_listeners_are_started_with_the_pool_and_stopped_in_the_opposite_order() -> None:

@@ -102,13 +102,16 @@ class Dispatch:
         return bool(self._by_kind[kind]) or (kind == "put" and bool(self._tagging))
 
     def emit(self, event: Event) -> None:
-        """Call the listeners of this kind of event, in this thread. Raises nothing but KeyboardInterrupt."""
+        """Call the listeners of this kind of event, in this thread.
+
+        Raises nothing, except what a signal raises in the main thread meanwhile.
+        """
         for listener in self._by_kind[event.kind]:
             try:
                 listener(event)
-            except KeyboardInterrupt:
-                raise  # Ctrl-C came meanwhile, and is not the listener's
             except BaseException as error:
+                if _is_of_a_signal(error):
+                    raise
                 self._complain(listener, f"the event {event.kind!r}", error)
 
     def start(self, pool: object) -> None:
@@ -132,9 +135,9 @@ class Dispatch:
         for listener, on_put in self._tagging:
             try:
                 headers.update(on_put(item) or {})
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:
+                if _is_of_a_signal(error):
+                    raise
                 self._complain(listener, "on_put()", error)
         return headers or None
 
@@ -142,9 +145,9 @@ class Dispatch:
         """Call a *method* of a listener, and say whether it went well."""
         try:
             method(*arguments)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            if _is_of_a_signal(error):
+                raise
             self._complain(listener, what, error)
             return False
         return True
@@ -162,6 +165,19 @@ class Dispatch:
             what,
             exc_info=error,
         )
+
+
+def _is_of_a_signal(error: BaseException) -> bool:
+    """Whether *error* may be Ctrl-C or a SIGTERM that came meanwhile, and is not the listener's.
+
+    They are raised in the main thread alone. In a consumer's thread nothing may come out of a listener: the item that
+    it was told of is yet to be settled.
+    """
+    if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return False
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
 
 
 def _kinds_of(listener: Any) -> frozenset[str]:
