@@ -1,4 +1,4 @@
-"""One thread that calls functions when their time has come: for delayed items, time limits and rates.
+"""One thread that calls functions when their time has come: for delayed items and time limits.
 
 There is one timer for a process, whose thread is started when it is first needed. It is told of new times through a
 queue, and sleeps in that queue's ``get`` until the earliest: nothing is polled, no lock is held while a function is
@@ -7,7 +7,6 @@ asked for, and ``call_at`` may be called from a signal handler or a destructor.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from heapq import heappop, heappush
@@ -16,6 +15,7 @@ from time import monotonic
 
 from headrace.backends.memory import SimpleQueue
 from headrace.errors import Empty
+from headrace.log import log
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Timer:
                 self._thread = thread
         except RuntimeError:
             # The system has no thread left. What is due waits until somebody asks again.
-            logging.getLogger("headrace").exception("the timer's thread cannot be started")
+            log().exception("the timer's thread cannot be started")
         finally:
             self._starting.release()
 
@@ -84,7 +84,7 @@ def call(function: Callable[[], object]) -> None:
     try:
         function()
     except Exception:
-        logging.getLogger("headrace").exception("a timed call failed: %r", function)
+        log().exception("a timed call failed: %r", function)
 
 
 timer = Timer()

@@ -7,7 +7,8 @@ from itertools import count
 from headrace.consumers.arguments import SHUT_DOWN, check_handler, check_queue, is_overridden
 from headrace.consumers.failure import note_item
 from headrace.consumers.registry import consumers_of
-from headrace.consumers.worker import T, Worker
+from headrace.consumers.worker import Worker
+from headrace.generic import T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

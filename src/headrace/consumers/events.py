@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from headrace.log import log
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -157,9 +159,7 @@ class Dispatch:
         mark = object()
         if self._complained.setdefault(id(listener), mark) is not mark:
             return
-        import logging  # seldom needed, and slow to import
-
-        logging.getLogger("headrace").error(
+        log().error(
             "the listener %s failed in %s: the pool goes on, and further failures of it are not logged",
             _name_of(listener),
             what,

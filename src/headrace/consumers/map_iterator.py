@@ -6,32 +6,20 @@ import threading
 from _thread import get_ident
 from collections import deque
 from time import monotonic
-from types import GenericAlias
 
 from headrace.backends.memory.waiting import Mutex
 from headrace.consumers.arguments import SHUT_DOWN, close_if_generator, iterate
 from headrace.consumers.calls import WAITING, Calls
 from headrace.consumers.failure import note, shown
+from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any, Generic, NoReturn, TypeVar
+    from typing import Any, NoReturn
 
     from headrace.consumers.arguments import Source
-
-    R_co = TypeVar("R_co", covariant=True)
-
-    class GenericIterator(Generic[R_co]): ...
-else:
-    # MapIterator[str] is for type checkers; importing typing takes longer than importing all of this package.
-    R_co = object
-
-    class GenericIterator:
-        __slots__ = ()
-        __class_getitem__ = classmethod(GenericAlias)
-
 
 __all__ = ["MapIterator"]
 
@@ -47,7 +35,7 @@ QUICK = 0.001
 PATIENCE = 0.25
 
 
-class MapIterator(GenericIterator[R_co]):
+class MapIterator(Subscriptable[T]):
     """The results of a ``map``, one for each ``next()``. Made by ``headrace.map``."""
 
     # The threads know the calls and not this object: so it can be dropped while they run, which ends them.
@@ -70,7 +58,7 @@ class MapIterator(GenericIterator[R_co]):
     )
 
     def __init__(
-        self, function: Callable[[Any], R_co], source: Source[Any], consumers: int, maxsize: int, ordered: bool
+        self, function: Callable[[Any], T], source: Source[Any], consumers: int, maxsize: int, ordered: bool
     ) -> None:
         self._window = maxsize + consumers
         # How many results are collected in one turn. Not all that are ready, for the source is read only between two
@@ -79,7 +67,7 @@ class MapIterator(GenericIterator[R_co]):
         self._consumers = consumers
         self._calls = Calls(function, self._window, ordered)
         # What was collected. Filled by whoever has the turn, emptied by all.
-        self._results: deque[R_co] = deque()
+        self._results: deque[T] = deque()
         # Held while a thread reads the source and collects results. Guards all that follows, but for `_closed`.
         # Reentrant, for a thread that was interrupted just as it let go of it.
         self._turn = Mutex()
@@ -92,10 +80,10 @@ class MapIterator(GenericIterator[R_co]):
         self._read_seconds = 0.0  # how long the source took for it
         self._source_error: BaseException | None = None
 
-    def __iter__(self) -> MapIterator[R_co]:
+    def __iter__(self) -> MapIterator[T]:
         return self
 
-    def __next__(self) -> R_co:
+    def __next__(self) -> T:
         """The next result, waited for.
 
         Raises:
@@ -118,7 +106,7 @@ class MapIterator(GenericIterator[R_co]):
         """
         self._close(None)
 
-    def __enter__(self) -> MapIterator[R_co]:
+    def __enter__(self) -> MapIterator[T]:
         return self
 
     def __exit__(
@@ -133,7 +121,7 @@ class MapIterator(GenericIterator[R_co]):
 
     # ---- a turn ----
 
-    def _take_turn(self) -> R_co:
+    def _take_turn(self) -> T:
         """Read ahead, collect results, and return the first of them."""
         me = get_ident()
         if me == self._inside or me in self._threads:
@@ -148,7 +136,7 @@ class MapIterator(GenericIterator[R_co]):
             finally:
                 self._inside = 0
 
-    def _collect(self) -> R_co:
+    def _collect(self) -> T:
         if not self._threads and not self._closed:
             self._start()
         calls, results = self._calls, self._results

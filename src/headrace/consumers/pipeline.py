@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from types import GenericAlias
 
 from headrace.consumers.arguments import check_count, check_handler, check_source
 from headrace.consumers.pipeline_run import Run, Stage
+from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Generic, TypeVar
+    from typing import Any
 
     from headrace.consumers.arguments import Source
     from headrace.consumers.pipeline_summary import PipelineSummary
     from headrace.consumers.retry import Retry
 
-    T = TypeVar("T")
-
-    class _Generic(Generic[T]): ...
-else:
-    # Pipeline[str] must work, but importing typing takes longer than importing all of this package.
-    T = object
-
-    class _Generic:
-        __slots__ = ()
-        __class_getitem__ = classmethod(GenericAlias)
-
-
 __all__ = ["Pipeline"]
 
 
-class Pipeline(_Generic[T]):
+class Pipeline(Subscriptable[T]):
     """Stages that items go through, each with consumers of its own and a bounded queue before it.
 
     ::

@@ -14,7 +14,8 @@ from headrace.consumers.arguments import (
     iterate,
 )
 from headrace.consumers.registry import producers_of
-from headrace.consumers.worker import T, Worker
+from headrace.consumers.worker import Worker
+from headrace.generic import T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

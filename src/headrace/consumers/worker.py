@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import threading
-from types import GenericAlias
 
 from headrace.consumers.failure import Failure
 from headrace.consumers.registry import Place
+from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Generic, TypeVar
-
     from headrace.consumers.registry import CanShutDown, Side
-
-    T = TypeVar("T")
-
-    class GenericThread(threading.Thread, Generic[T]): ...
-else:
-    # Producer[str] must work, but importing typing takes longer than importing all of this package.
-    T = object
-
-    class GenericThread(threading.Thread):
-        __class_getitem__ = classmethod(GenericAlias)
-
 
 __all__ = ["Worker"]
 
 
-class Worker(GenericThread[T]):
+class Worker(threading.Thread, Subscriptable[T]):
     """A thread with a place at a queue. Its items are of type T."""
 
     # A class that forgets to call this __init__ is told so by Thread.start.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
+
+from headrace.log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Drawing(threading.Thread):
         try:
             draw(self._rows())
         except Exception:
-            logging.getLogger("headrace").exception("progress cannot be shown any more: the pool goes on without it")
+            log().exception("progress cannot be shown any more: the pool goes on without it")
             self._give_up()
 
     def _give_up(self) -> None:

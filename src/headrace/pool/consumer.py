@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from time import monotonic
 
 from headrace.backends.memory.envelope import Envelope, enclosed
 from headrace.consumers.arguments import SHUT_DOWN
 from headrace.errors import TakingStopped
+from headrace.log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class PoolConsumer(threading.Thread):
     def _give_back(self) -> None:
         """This thread dies of a mistake of ours, or because its queue's code failed: what it holds is another's."""
         for envelope in take_from(self):
-            logging.getLogger("headrace").error("%s gives back the item that it held", self.name)
+            log().error("%s gives back the item that it held", self.name)
             self._work.give_back(envelope)
 
     def begin_no_more(self) -> None:

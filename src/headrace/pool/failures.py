@@ -104,13 +104,13 @@ class Failures:
         # Before it is back in the queue, where another consumer may start it.
         if self._work.tell_retried:
             self._work.tell("retried", consumer, envelope, seconds=seconds, error=error, delay=delay)
-        attempt = envelope.attempt
-        try:
-            give_back(self._work.queue, envelope, delay)
-        except Exception as refusal:  # a hook, or a comparison, of the user's: the item must not be lost
-            envelope.attempt = attempt
+        refused = give_back(self._work.queue, envelope, delay)
+        if refused is not None:
             consumer.retried -= 1
-            self._give_up(consumer, envelope, with_context(refusal, error), seconds, stop=False)
+            consumer.dead += 1
+            refusal = with_context(refused.error, error)
+            if self._work.tell_dead:
+                self._work.tell("dead", consumer, envelope, seconds=seconds, error=refusal)
 
     def _give_up(
         self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, *, stop: bool

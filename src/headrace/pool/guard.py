@@ -62,6 +62,6 @@ def unguard(queue: Any) -> None:
 
 
 def own_task_done(queue: Any) -> Callable[..., None]:
-    """The ``task_done`` of *queue* that settles, behind a guard if there is one."""
-    method: Any = queue.task_done
-    return method.task_done if isinstance(method, Guard) else method
+    """The ``task_done`` of *queue* that settles, past the guard of another pool."""
+    method: Callable[..., None] = queue.__class__.task_done.__get__(queue)
+    return method

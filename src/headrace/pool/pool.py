@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from time import monotonic, perf_counter
@@ -13,6 +12,7 @@ from headrace.consumers.registry import producers_of
 from headrace.consumers.retry import Retry, check_seconds
 from headrace.consumers.summary import ConsumerSummary
 from headrace.errors import Empty, NotSupported, TakingStopped
+from headrace.log import log
 from headrace.pool.failures import check_on_error
 from headrace.pool.guard import guard, unguard
 from headrace.pool.puts import PutListening
@@ -349,7 +349,7 @@ class ConsumerPool:
         self._has_said_why = True
         handlers = "a handler that is" if self.busy == 1 else f"{self.busy} handlers that are"
         again = "; a second signal does not wait for them" if self._came else ""
-        logging.getLogger("headrace").warning(
+        log().warning(
             "%s is being stopped and waits for %s running, for %.3g s at most%s",
             self.name,
             handlers,
@@ -393,7 +393,7 @@ class ConsumerPool:
             return
         letter = next(iter(reversed(list(self.queue.dead))), None)
         last = "" if letter is None else f", the last one {shown(letter.item)}: {shown(letter.error)}"
-        logging.getLogger("headrace").warning(
+        log().warning(
             "%s: %d %s for good%s (see queue.dead, or say on_error='dead')",
             self.name,
             dead,

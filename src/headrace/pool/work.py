@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from time import time
 
 from headrace.backends.memory import SimpleQueue
 from headrace.backends.memory.book import book_of
-from headrace.backends.memory.dead import bury
+from headrace.backends.memory.dead import put_back
 from headrace.backends.memory.leasing import give_back
 from headrace.consumers.events import Dispatch, Event
+from headrace.log import log
 from headrace.pool.consumer import PoolConsumer, take_from
 from headrace.pool.failures import Failures
 from headrace.pool.guard import own_task_done
@@ -129,7 +129,7 @@ class Work:
     def _replace_dead(self, consumer: PoolConsumer, died: BaseException) -> None:
         if self.is_stopping or consumer.stop:
             if isinstance(died, Exception):
-                logging.getLogger("headrace").error("%s died on its way to its end", consumer.name, exc_info=died)
+                log().error("%s died on its way to its end", consumer.name, exc_info=died)
             return
         if self.limits:
             self.limits.written_off(consumer)
@@ -138,7 +138,7 @@ class Work:
             if not consumer.items + consumer.dead + consumer.retried:
                 self.fail(died)
                 return
-            logging.getLogger("headrace").error("%s died, and is replaced", consumer.name, exc_info=died)
+            log().error("%s died, and is replaced", consumer.name, exc_info=died)
         self.replace()
 
     def replace(self, expired: tuple[Envelope, BaseException, float] | None = None, *, for_long: bool = True) -> None:
@@ -203,17 +203,11 @@ class Work:
 
     def give_back(self, envelope: Envelope) -> None:
         """Let an item that was begun be delivered again."""
-        try:
-            give_back(self.queue, envelope, 0.0)
-        except Exception as error:  # a hook, or a comparison, of the user's: the item must not be lost
-            bury(self.queue, book_of(self.queue), envelope, error)
+        give_back(self.queue, envelope, 0.0)
 
     def put_back(self, envelope: Envelope) -> None:
         """Let an item that was not begun be the next one again."""
-        try:
-            self.queue._give_back(envelope, True)
-        except Exception as error:
-            bury(self.queue, book_of(self.queue), envelope, error)
+        put_back(self.queue, envelope, front=True)
 
     # -- what is told ----------------------------------------------------------------------------
 

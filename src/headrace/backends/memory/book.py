@@ -55,16 +55,8 @@ class Book:
             envelope.id = next(self._numbers)
         return envelope.id
 
-    def __len__(self) -> int:
-        """How many items wait for their time."""
-        with self._lock:
-            return sum(map(len, self._items.values()))
-
     def delay(self, queue: Any, envelope: Envelope, seconds: float) -> None:
-        """Give *envelope* back to *queue*, which is the book's, *seconds* from now."""
-        if not seconds > 0:
-            queue._give_back(envelope)
-            return
+        """Give *envelope* back to *queue*, which is the book's, *seconds* from now: more than 0."""
         now = monotonic()
         # Rounded up: never ready too early.
         tick = ceil((now + min(seconds, LONGEST_DELAY)) / TICK)
@@ -107,10 +99,12 @@ class Book:
 
     def give_back_due(self) -> None:
         """Give back to the queue what is due, and have the timer call again for what is not."""
+        from headrace.backends.memory.dead import put_back  # which knows this module
+
         queue = self._queue()
         while queue is not None and (items := self._take_due()):
             for envelope in items:
-                self._give_back(queue, envelope)
+                put_back(queue, envelope)
             queue._count_delayed(-len(items))
 
     def _take_due(self) -> list[Envelope]:
@@ -127,14 +121,6 @@ class Book:
         if earliest is not None:
             self._await_before_others(earliest)
         return []
-
-    def _give_back(self, queue: Any, envelope: Envelope) -> None:
-        try:
-            queue._give_back(envelope)
-        except Exception as error:  # a hook, or a comparison, of the user's: the item must not be lost
-            from headrace.backends.memory.dead import bury
-
-            bury(queue, self, envelope, error)
 
     def drop_delayed(self) -> int:
         """Forget all items that wait for their time, each counted as done. Returns how many."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from time import time
 
+from headrace.backends.memory.book import book_of
+
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from headrace.backends.memory.book import Book
     from headrace.backends.memory.envelope import Envelope
 
-__all__ = ["DeadLetter", "DeadLetters", "bury"]
+__all__ = ["DeadLetter", "DeadLetters", "bury", "put_back", "settle"]
 
 
 class DeadLetter:
@@ -114,12 +116,30 @@ def notes_of(error: BaseException) -> str:
         return ""
 
 
+def settle(queue: Any) -> None:
+    """Count one taken item as done: by the class's method, for a pool may have put a guard before the object's."""
+    queue.__class__.task_done(queue)
+
+
 def bury(queue: Any, book: Book, envelope: Envelope, error: BaseException) -> DeadLetter:
     """Make a dead letter of an item that was taken from *queue*. It counts as done."""
     letter = DeadLetter(envelope, book.number(envelope), error, envelope.attempt)
     book.dead[letter.id] = letter
-    queue.__class__.task_done(queue)  # past the guard that a pool may have put before it
+    settle(queue)
     return letter
+
+
+def put_back(queue: Any, envelope: Envelope, *, front: bool = False) -> DeadLetter | None:
+    """Put a taken item back into *queue*, in front of all others or where items are put.
+
+    If the queue refuses it (a hook or a comparison of the user's raises), the item is buried, or it would be lost: that
+    dead letter is returned.
+    """
+    try:
+        queue._give_back(envelope, front)
+    except Exception as refusal:
+        return bury(queue, book_of(queue), envelope, refusal)
+    return None
 
 
 class DeadLetters:

@@ -8,35 +8,23 @@ from __future__ import annotations
 from time import time
 
 from headrace.backends.memory.book import book_of
-from headrace.backends.memory.dead import DeadLetters, bury
+from headrace.backends.memory.dead import DeadLetters, bury, put_back, settle
 from headrace.backends.memory.envelope import enclosed
 from headrace.errors import LeaseLost
+from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Generic, TypeVar
+    from typing import Any
 
+    from headrace.backends.memory.dead import DeadLetter
     from headrace.backends.memory.envelope import Envelope
-
-    T = TypeVar("T")
-
-    class _Generic(Generic[T]): ...
-else:
-    # Lease[str] must work, but importing typing takes longer than importing all of this package.
-    from types import GenericAlias
-
-    T = object
-
-    class _Generic:
-        __slots__ = ()
-        __class_getitem__ = classmethod(GenericAlias)
-
 
 __all__ = ["Lease", "dead_letters_of", "lease"]
 
 
-class Lease(_Generic[T]):
+class Lease(Subscriptable[T]):
     """One delivery of an item. Made by ``queue.lease()``.
 
     As a context manager it settles itself: a block that ends is ``done()``, one that raises is ``retry()`` (and what it
@@ -75,7 +63,8 @@ class Lease(_Generic[T]):
         """Give the item back to the queue, to be delivered again after *delay* seconds or a little later.
 
         It goes in whatever the queue's bound, and although the queue may be shut down. Until it is ready it counts as
-        unfinished, not as waiting. Never blocks.
+        unfinished, not as waiting. An item that the queue refuses (a hook or a comparison raises) is in ``queue.dead``
+        after that. Never blocks.
 
         Raises:
             LeaseLost: the lease is not held any more.
@@ -144,20 +133,22 @@ class Lease(_Generic[T]):
         return f"<Lease of {shown(self.item)}, attempt {self.attempt}{state}>"
 
 
-def give_back(queue: Any, envelope: Envelope, delay: float) -> None:
-    """Have a taken item delivered again, as its next attempt."""
+def give_back(queue: Any, envelope: Envelope, delay: float) -> DeadLetter | None:
+    """Have a taken item delivered again, as its next attempt.
+
+    Returns its dead letter if the queue refuses it (see ``put_back``), which counts as no further attempt.
+    """
     if envelope.first_failed is None:
         envelope.first_failed = time()
     envelope.attempt += 1
     if delay > 0:
         book_of(queue).delay(queue, envelope, delay)
-    else:
-        queue._give_back(envelope)
-
-
-def settle(queue: Any) -> None:
-    """Count one taken item as done: by the class's method, for a pool may have put a guard before the object's."""
-    queue.__class__.task_done(queue)
+        return None
+    letter = put_back(queue, envelope)
+    if letter is not None:
+        envelope.attempt -= 1
+        letter.attempts = envelope.attempt
+    return letter
 
 
 def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:

@@ -530,6 +530,28 @@ def a_class_with_hooks_of_its_own_gets_its_bare_items_back(make: Make) -> None:
     assert seen == ["a", "a", "a"]
 
 
+@promise("leases", "hooks")
+def an_item_that_the_queue_does_not_take_back_is_a_dead_letter_and_not_lost(make: Make) -> None:
+    class Refusing(type(make())):  # type: ignore[misc]
+        refuses = False
+
+        def _put(self, item: Any) -> None:
+            if self.refuses:
+                raise OverflowError("no more")
+            super()._put(item)
+
+    ways: list[Any] = [lambda lease: lease.retry(), lambda lease: lease.retry(SOON), lambda lease: lease.__del__()]
+    for give_back in ways:
+        queue = Refusing()
+        queue.put("a")
+        lease = queue.lease()
+        queue.refuses = True
+        give_back(lease)
+        queue.join()
+        (letter,) = queue.dead
+        assert (letter.item, type(letter.error), queue.qsize()) == ("a", OverflowError, 0)
+
+
 @promise("leases", "hooks", "clear")
 def what_a_cleared_queue_remembered_of_an_item_is_gone_with_it(make: Make) -> None:
     class Hooked(type(make())):  # type: ignore[misc]
