@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.register_assert_rewrite("headrace.testing")
+pytest.register_assert_rewrite("headrace.testing", "consumer_support", "interrupts")
 
 import headrace  # noqa: E402
 

@@ -1,41 +1,20 @@
-"""What the tests of pools share: patience, queues with hooks, and where the items of a pool are in the end."""
+"""What the tests of pools share: queues with hooks, and where the items of a pool are in the end."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import Any
 
 import headrace
+from consumer_support import eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-PATIENCE = 30.0  # seconds after which something that must happen has not
 TIMER = "headrace timer"  # the one thread of a process that may stay
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a state that is certain to come."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline, "it did not come"
-        sleep(0.001)
 
 
 def threads() -> set[threading.Thread]:
     """All threads but the timer."""
     return {thread for thread in threading.enumerate() if thread.name != TIMER}
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_stays() -> Iterator[None]:
-    before = threads()
-    yield
-    eventually(lambda: threads() <= before)
 
 
 def with_hooks(base: type) -> type:

@@ -11,17 +11,24 @@ import sys
 import threading
 import traceback
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import headrace
+from consumer_support import (
+    PATIENCE,
+    all_threads,
+    eventually,
+    none_stays,
+    only_two_threads_start,
+    with_both_queues,
+)
 from headrace import Summary, consume
-from headrace.backends.memory import python as twin
 from headrace.consumers import ConsumerSummary
+from interrupts import interrupted_at_each_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,29 +36,8 @@ if TYPE_CHECKING:
 # `consume` is a module and, in the package around it, the function of the same name.
 consume_module = importlib.import_module("headrace.consumers.consume")
 
-PATIENCE = 30.0  # seconds after which something that must happen has not
-
-
-@pytest.fixture(autouse=True, params=[headrace.Queue, twin.Queue], ids=["headrace", "twin"])
-def _queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consume_module, "Queue", request.param)
-    if request.param is twin.Queue:
-        monkeypatch.setenv("HEADRACE_IMPL", "python")  # for the programs that tests run
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_stays() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    eventually(lambda: set(threading.enumerate()) <= before)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a state that is certain to come."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline, "it did not come"
-        sleep(0.001)
+_queue = with_both_queues(consume_module)
+_no_thread_stays = none_stays(all_threads)
 
 
 def threads() -> set[threading.Thread]:
@@ -379,15 +365,7 @@ def test_a_shutdown_of_another_queue_in_the_source_or_handler_is_a_failure() -> 
 
 
 def test_a_thread_that_cannot_be_started_leaves_no_other_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, started = threading.Thread.start, []
-
-    def start_two(thread: threading.Thread) -> None:
-        if len(started) == 2:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start_two)
+    only_two_threads_start(monkeypatch)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         consume(range(10), print, consumers=5)
     assert threads() == set()
@@ -436,57 +414,13 @@ def test_a_run_that_failed_is_gone_with_its_exception_without_the_collector() ->
 # ---- Ctrl-C ----
 
 
-class Interrupt:
-    """Raises KeyboardInterrupt at the n-th line that ``consume`` executes in the calling thread."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def __call__(self, frame: Any, event: str, argument: object) -> Any:
-        if frame.f_code.co_filename != consume_module.__file__:
-            return None
-        if event == "line":
-            self.left -= 1
-            if not self.left:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self
-
-
 @pytest.mark.skipif(sys.gettrace() is not None, reason="another tracer is at work")
 @pytest.mark.parametrize("bad", [(), (5,)], ids=["going well", "failing"])
 def test_ctrl_c_at_any_line_stops_all_closes_the_source_and_leaves_no_thread(bad: tuple[int, ...]) -> None:
-    def attempt(at: int) -> bool:
-        """Whether there was an at-th line. Fails the test unless all is in order after it."""
-        begun, closed = [], []
+    def run(source: Iterator[int]) -> None:
+        consume(source, refuse(*bad), consumers=2, maxsize=2)
 
-        def source() -> Iterator[int]:
-            begun.append(1)
-            try:
-                yield from range(8)
-            finally:
-                closed.append(1)
-
-        sys.settrace(Interrupt(at))
-        try:
-            consume(source(), refuse(*bad), consumers=2, maxsize=2)
-        except KeyboardInterrupt:
-            return True
-        except ValueError:
-            assert bad
-        finally:
-            sys.settrace(None)
-            eventually(lambda: not threads())
-            assert closed == begun
-        return False
-
-    # In threads of their own: a tracer that raises inside an except clause makes the interpreter believe that
-    # the exception is still being handled.
-    at = 1
-    with ThreadPoolExecutor(1) as pool:
-        while pool.submit(attempt, at).result():
-            at += 1
-    assert at > 50
+    assert interrupted_at_each_line(run, consume_module, fails=bool(bad), threads=threads) > 50
 
 
 PROGRAM = """

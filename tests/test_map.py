@@ -5,14 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import random
-import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 import tracemalloc
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -21,26 +18,19 @@ import pytest
 
 import headrace
 from conftest import scaled
+from consumer_support import PATIENCE, eventually, only_two_threads_start, with_both_queues
 from headrace import imap_unordered
 from headrace import map as headrace_map
-from headrace.backends.memory import python as twin
 from headrace.consumers import calls as calls_module
 from headrace.consumers import map_iterator as map_module
+from interrupts import Interrupt, at_each_line, interrupted_at_a_random_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from headrace.consumers.map_iterator import MapIterator
 
-
-PATIENCE = 30.0  # seconds after which something that must happen has not
-
-
-@pytest.fixture(autouse=True, params=[headrace.Queue, twin.Queue], ids=["headrace", "twin"])
-def _queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls_module, "Queue", request.param)
-    if request.param is twin.Queue:
-        monkeypatch.setenv("HEADRACE_IMPL", "python")  # for the programs that tests run
+_queue = with_both_queues(calls_module)
 
 
 @pytest.fixture(autouse=True)
@@ -50,14 +40,6 @@ def _no_thread_stays() -> Iterator[None]:
 
 
 both = pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "unordered"])
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a state that is certain to come."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline, "it did not come"
-        sleep(0.001)
 
 
 def threads() -> set[threading.Thread]:
@@ -503,15 +485,7 @@ def test_a_closing_that_fails_is_a_note_on_the_failure() -> None:
 
 
 def test_a_thread_that_cannot_be_started_leaves_no_other_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, started = threading.Thread.start, []
-
-    def start_two(thread: threading.Thread) -> None:
-        if len(started) == 2:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start_two)
+    only_two_threads_start(monkeypatch)
     results = headrace_map(same, range(10), 5)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         next(results)
@@ -729,28 +703,6 @@ def test_a_source_that_waits_for_its_own_map_is_told_so() -> None:
 # ---- Ctrl-C ----
 
 
-class Interrupt:
-    """Raises KeyboardInterrupt at the n-th line that the map executes in the calling thread."""
-
-    FILES = (map_module.__file__, calls_module.__file__)
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def __call__(self, frame: Any, event: str, argument: object) -> Any:
-        if frame.f_code.co_filename not in self.FILES:
-            return None
-        # What a finalizer raises goes nowhere: an older iterator may be collected here.
-        if "__del__" in (frame.f_code.co_name, frame.f_back.f_code.co_name):
-            return None
-        if event == "line":
-            self.left -= 1
-            if not self.left:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self
-
-
 @both
 @pytest.mark.skipif(sys.gettrace() is not None, reason="another tracer is at work")
 @pytest.mark.parametrize("bad", [(), (5,)], ids=["going well", "failing"])
@@ -766,7 +718,7 @@ def test_ctrl_c_at_any_line_closes_the_source_and_leaves_no_thread(
         results = headrace_map(refuse(*bad), source.items, 2, maxsize=2, ordered=ordered)
         try:
             with results:
-                sys.settrace(Interrupt(at))
+                sys.settrace(Interrupt(at, map_module, calls_module))
                 for _ in results:
                     pass
                 sys.settrace(None)
@@ -781,13 +733,7 @@ def test_ctrl_c_at_any_line_closes_the_source_and_leaves_no_thread(
             assert list(results) == []
         return False
 
-    at = 1
-    # In threads of their own: a tracer that raises inside an except clause makes the interpreter believe that
-    # the exception is still being handled.
-    with ThreadPoolExecutor(1) as pool:
-        while pool.submit(attempt, at).result():
-            at += 1
-    assert at > 50
+    assert at_each_line(attempt) > 50
 
 
 PROGRAM = """
@@ -830,22 +776,7 @@ def test_ctrl_c_at_many_random_moments_ends_a_program_within_a_second(ordered: b
 
 def interrupt_a_program(ordered: bool, seconds: float) -> None:
     program = PROGRAM.replace("SECONDS", str(seconds)).replace("ORDERED", str(ordered))
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "busy\n"
-        sleep(random.random() / 20)
-        sent = monotonic()
-        child.send_signal(signal.SIGINT)
-        try:
-            output, errors = child.communicate(timeout=PATIENCE)
-        finally:
-            child.kill()
-    assert child.returncode == -signal.SIGINT, errors
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert errors.count("Traceback") == 1, errors
-    assert output in ("closed\n", "")
-    assert monotonic() - sent < 5  # one second on a machine that has nothing else to do
+    assert interrupted_at_a_random_moment(program) in ("closed\n", "")
 
 
 def test_failures_before_a_ctrl_c_are_notes_and_do_not_hide_it() -> None:

@@ -7,8 +7,6 @@ import gc
 import importlib
 import os
 import random
-import signal
-import subprocess
 import sys
 import threading
 import weakref
@@ -22,37 +20,23 @@ import pytest
 
 import headrace
 from conftest import scaled
+from consumer_support import PATIENCE, eventually, only_two_threads_start, with_both_queues
 from headrace import Pipeline, PipelineSummary, Retry
-from headrace.backends.memory import python as twin
 from headrace.consumers.pipeline_summary import StageSummary
+from interrupts import interrupted_at_a_random_moment, interrupted_at_each_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 run_module = importlib.import_module("headrace.consumers.pipeline_run")
 
-PATIENCE = 30.0  # seconds after which something that must happen has not
-
-
-@pytest.fixture(autouse=True, params=[headrace.Queue, twin.Queue], ids=["headrace", "twin"])
-def _queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "Queue", request.param)
-    if request.param is twin.Queue:
-        monkeypatch.setenv("HEADRACE_IMPL", "python")  # for the programs that tests run
+_queue = with_both_queues(run_module)
 
 
 @pytest.fixture(autouse=True)
 def _no_thread_stays() -> Iterator[None]:
     yield
     eventually(lambda: not threads())
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a state that is certain to come."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline, "it did not come"
-        sleep(0.001)
 
 
 def threads() -> set[threading.Thread]:
@@ -480,15 +464,7 @@ def test_an_exit_in_a_stage_exits() -> None:
 
 
 def test_a_thread_that_cannot_be_started_leaves_no_other_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, started = threading.Thread.start, []
-
-    def start_two(thread: threading.Thread) -> None:
-        if len(started) == 2:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start_two)
+    only_two_threads_start(monkeypatch)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         Pipeline(range(10)).stage(same, 2).sink(same, 2).run()
     assert threads() == set()
@@ -643,57 +619,13 @@ def test_an_item_that_fails_after_the_run_was_stopped_is_not_tried_again() -> No
 # ---- Ctrl-C ----
 
 
-class Interrupt:
-    """Raises KeyboardInterrupt at the n-th line that the run executes in the calling thread."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def __call__(self, frame: Any, event: str, argument: object) -> Any:
-        if frame.f_code.co_filename != run_module.__file__:
-            return None
-        if event == "line":
-            self.left -= 1
-            if not self.left:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self
-
-
 @pytest.mark.skipif(sys.gettrace() is not None, reason="another tracer is at work")
 @pytest.mark.parametrize("bad", [(), (5,)], ids=["going well", "failing"])
 def test_ctrl_c_at_any_line_stops_all_closes_the_source_and_leaves_no_thread(bad: tuple[int, ...]) -> None:
-    def attempt(at: int) -> bool:
-        """Whether there was an at-th line. Fails the test unless all is in order after it."""
-        begun, closed = [], []
+    def run(source: Iterator[int]) -> None:
+        Pipeline(source).stage(refuse(*bad), maxsize=2).sink(same, maxsize=1).run()
 
-        def source() -> Iterator[int]:
-            begun.append(1)
-            try:
-                yield from range(8)
-            finally:
-                closed.append(1)
-
-        sys.settrace(Interrupt(at))
-        try:
-            Pipeline(source()).stage(refuse(*bad), maxsize=2).sink(same, maxsize=1).run()
-        except KeyboardInterrupt:
-            return True
-        except ValueError:
-            assert bad
-        finally:
-            sys.settrace(None)
-            eventually(lambda: not threads())
-            assert closed == begun
-        return False
-
-    # In threads of their own: a tracer that raises inside an except clause makes the interpreter believe that
-    # the exception is still being handled.
-    at = 1
-    with ThreadPoolExecutor(1) as pool:
-        while pool.submit(attempt, at).result():
-            at += 1
-    assert at > 50
+    assert interrupted_at_each_line(run, run_module, fails=bool(bad), threads=threads) > 50
 
 
 PROGRAM = """
@@ -743,22 +675,7 @@ def test_ctrl_c_at_many_random_moments_ends_a_program_within_a_second(retry: boo
 
 def interrupt_a_program(retry: bool, seconds: float) -> None:
     program = PROGRAM.replace("SECONDS", str(seconds)).replace("RETRY", str(retry))
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "busy\n"
-        sleep(random.random() / 20)
-        sent = monotonic()
-        child.send_signal(signal.SIGINT)
-        try:
-            output, errors = child.communicate(timeout=PATIENCE)
-        finally:
-            child.kill()
-    assert child.returncode == -signal.SIGINT, errors
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert errors.count("Traceback") == 1, errors
-    assert output == "closed\n"
-    assert monotonic() - sent < 5  # one second on a machine that has nothing else to do
+    assert interrupted_at_a_random_moment(program) == "closed\n"
 
 
 def test_failures_before_a_ctrl_c_are_notes_and_do_not_hide_it() -> None:

@@ -14,8 +14,9 @@ import pytest
 
 import headrace
 import headrace.pool.work as work_module
+from consumer_support import PATIENCE, eventually, none_stays, only_two_threads_start
 from headrace import ConsumerPool, Dead, Ignore, Producer, Retry, Stop
-from pool_support import PATIENCE, _no_thread_stays, eventually, threads, waiting_in, whereabouts, with_hooks
+from pool_support import threads, waiting_in, whereabouts, with_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Any]
 
-__all__ = ["_no_thread_stays"]
+_no_thread_stays = none_stays(threads)
 
 AT_ONCE = Retry(attempts=3, delay=0.0)
 
@@ -331,18 +332,10 @@ def test_a_pool_is_entered_once() -> None:
 
 
 def test_threads_that_cannot_be_started_leave_no_other_behind(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    start, started = threading.Thread.start, []
-
-    def start_two(thread: threading.Thread) -> None:
-        if len(started) == 2:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
     queue = make()
     queue.put_many(range(3))
     handled: list[int] = []
-    monkeypatch.setattr(threading.Thread, "start", start_two)
+    only_two_threads_start(monkeypatch)
     with pytest.raises(RuntimeError, match="can't start new thread"), ConsumerPool(queue, handled.append, consumers=5):
         pass
     monkeypatch.undo()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import headrace
+from consumer_support import PATIENCE, eventually, none_stays
 from headrace import ConsumerPool, Retry
 from headrace.pool import limits as limits_module
 from headrace.pool.limits import TOLERANCE, Pace
-from pool_support import PATIENCE, _no_thread_stays, eventually, threads, waiting_in, whereabouts, with_hooks
+from pool_support import threads, waiting_in, whereabouts, with_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Any]
 
-__all__ = ["_no_thread_stays"]
+_no_thread_stays = none_stays(threads)
 
 SHORT = 0.03  # seconds: a time limit that is meant to be broken
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conftest import scaled
-from pool_support import PATIENCE, eventually
+from consumer_support import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from types import SimpleNamespace

@@ -24,7 +24,8 @@ def storm(kind: str, rounds: int, items: int, seed: int) -> None:
     from collections import Counter
 
     import headrace
-    from pool_support import eventually, threads, whereabouts
+    from consumer_support import eventually
+    from pool_support import threads, whereabouts
 
     sys.setswitchinterval(1e-6)
     chance = random.Random(seed)
@@ -151,7 +152,7 @@ def made_and_dropped(way: str, pools: int) -> None:
     import threading
 
     import headrace
-    from pool_support import eventually
+    from consumer_support import eventually
 
     class Item:
         """An item that can be counted."""

@@ -15,20 +15,18 @@ import threading
 import traceback
 import weakref
 from contextlib import contextmanager
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import headrace
+from consumer_support import PATIENCE, all_threads, eventually, none_stays
 from headrace import Consumer, Producer
 from headrace.backends.memory import python as twin
 from headrace.consumers import failure, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-PATIENCE = 30.0  # seconds after which something that must happen has not
 
 QUEUES = {"headrace": headrace.Queue, "twin": twin.Queue, "headrace-lifo": headrace.LifoQueue}
 if hasattr(standard, "ShutDown"):
@@ -42,19 +40,7 @@ def new_queue(request: pytest.FixtureRequest) -> Any:
     return QUEUES[request.param]
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_stays() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    eventually(lambda: set(threading.enumerate()) <= before)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a state that is certain to come."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline, "it did not come"
-        sleep(0.001)
+_no_thread_stays = none_stays(all_threads)
 
 
 def finish(*workers: threading.Thread) -> None:
