@@ -50,9 +50,9 @@ def at_each_line(attempt: Callable[[int], bool]) -> int:
 
 
 def interrupted_at_each_line(
-    run: Callable[[Iterator[int]], object], module: ModuleType, *, fails: bool, threads: Callable[[], object]
+    run: Callable[[Iterator[int]], object], *modules: ModuleType, fails: bool, threads: Callable[[], object]
 ) -> int:
-    """Let *run* work off a generator, with Ctrl-C at each line of *module* in turn; return the first one not reached.
+    """Let *run* work off a generator, with Ctrl-C at each line of *modules* in turn; return the first one not reached.
 
     However a run ends, *threads* must come to be none, and a generator that was begun must be closed. A run ends with
     ValueError only if it *fails*.
@@ -68,7 +68,7 @@ def interrupted_at_each_line(
             finally:
                 closed.append(1)
 
-        sys.settrace(Interrupt(at, module))
+        sys.settrace(Interrupt(at, *modules))
         try:
             run(source())
         except KeyboardInterrupt:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # `consume` is a module and, in the package around it, the function of the same name.
 consume_module = importlib.import_module("headrace.consumers.consume")
+run_module = importlib.import_module("headrace.consumers.run")
 
 _queue = with_both_queues(consume_module)
 _no_thread_stays = none_stays(all_threads)
@@ -420,7 +421,7 @@ def test_ctrl_c_at_any_line_stops_all_closes_the_source_and_leaves_no_thread(bad
     def run(source: Iterator[int]) -> None:
         consume(source, refuse(*bad), consumers=2, maxsize=2)
 
-    assert interrupted_at_each_line(run, consume_module, fails=bool(bad), threads=threads) > 50
+    assert interrupted_at_each_line(run, consume_module, run_module, fails=bool(bad), threads=threads) > 50
 
 
 PROGRAM = """
@@ -489,7 +490,7 @@ def test_ctrl_c_ends_a_program_whose_handlers_would_take_a_minute(moment: str) -
 def test_ctrl_c_waits_for_a_handler_that_is_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, waits, handled = threading.Event(), threading.Event(), []
     before(monkeypatch, "_wait", waits.set)
-    monkeypatch.setattr(consume_module, "GRACE", PATIENCE)
+    monkeypatch.setattr(run_module, "GRACE", PATIENCE)
 
     def handler(item: int) -> None:
         begun.set()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 run_module = importlib.import_module("headrace.consumers.pipeline_run")
+source_run_module = importlib.import_module("headrace.consumers.run")
 
 _queue = with_both_queues(run_module)
 
@@ -625,7 +626,7 @@ def test_ctrl_c_at_any_line_stops_all_closes_the_source_and_leaves_no_thread(bad
     def run(source: Iterator[int]) -> None:
         Pipeline(source).stage(refuse(*bad), maxsize=2).sink(same, maxsize=1).run()
 
-    assert interrupted_at_each_line(run, run_module, fails=bool(bad), threads=threads) > 50
+    assert interrupted_at_each_line(run, run_module, source_run_module, fails=bool(bad), threads=threads) > 50
 
 
 PROGRAM = """

@@ -11,16 +11,16 @@ from headrace.consumers.arguments import (
     check_count,
     check_handler,
     check_source,
-    close_if_generator,
     iterate,
 )
-from headrace.consumers.failure import note, note_earlier, note_item, raise_all, wait_for
+from headrace.consumers.failure import note, note_item
 from headrace.consumers.progress import bar, expected_items
+from headrace.consumers.run import SourceRun
 from headrace.consumers.summary import ConsumerSummary, Summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     from headrace.consumers.arguments import Source
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 __all__ = ["consume"]
-
-# How long Ctrl-C waits for handlers that are running, in seconds. The whole must be over within one.
-GRACE = 0.5
 
 
 def consume(
@@ -122,46 +119,34 @@ class Handling(threading.Thread):
             del item  # or it would live until the next one comes
 
 
-class Run:
+class Run(SourceRun):
     """One call of ``consume``: its queue, its threads, and what went wrong."""
 
     def __init__(self, handler: Callable[[Any], object], consumers: int, maxsize: int) -> None:
+        super().__init__("consume()")
         self.handler = handler
         # Holds pairs: an item's position in the source, counted from 1, and the item.
         self.queue: Queue[tuple[int, Any]] = Queue(maxsize)
-        self.threads = [Handling(self, number) for number in range(1, consumers + 1)]
-        # In the order in which they happened. Appended to by all threads.
-        self.errors: list[BaseException] = []
-        self.items: Iterator[Any] = iter(())
+        self._threads = [Handling(self, number) for number in range(1, consumers + 1)]
+
+    @property
+    def threads(self) -> list[Handling]:
+        """The consumers."""
+        return self._threads
 
     def handled(self) -> int:
         """How many items are handled by now."""
-        return sum(thread.handled for thread in self.threads)
+        return sum(thread.handled for thread in self._threads)
 
-    def fail(self, error: BaseException) -> None:
-        """Keep *error* and stop all: nothing more is put, what waits is dropped."""
-        self.errors.append(error)
+    def stop(self) -> None:
+        """Put nothing more, and drop what waits."""
         self.queue.shutdown(immediate=True)
 
-    def through(self, source: Source[Any]) -> None:
-        """Hand all items of *source* to the threads, wait for their end, and raise what went wrong."""
-        try:
-            self._feed(source)
-            self._wait(None)
-            self._close_source()
-        except KeyboardInterrupt as interrupt:
-            self._give_up(interrupt)
-            raise
-        finally:
-            self.queue.shutdown(immediate=True)  # whatever happened, no thread may stay behind, waiting for items
-        if self.errors:
-            raise_all(self.errors, "consume() was stopped by several failures")
-
-    def _feed(self, source: Source[Any]) -> None:
+    def feed(self, source: Source[Any]) -> None:
         """Start the threads, and put what the source yields until it ends, it fails, or a handler has failed."""
         number = 0
         try:
-            for thread in self.threads:
+            for thread in self._threads:
                 thread.start()
             self.items = iterate(source)
             put = self.queue.put
@@ -180,28 +165,7 @@ class Run:
                 note(error, f"after item {number} of the source")
             self.fail(error)
 
-    def _wait(self, timeout: float | None) -> None:
-        """Wait until all threads have ended, for *timeout* seconds at most."""
-        wait_for(self.threads, timeout)
-
-    def _close_source(self) -> None:
-        """Close the source if it is a generator. After the handlers have ended: they may use what it holds open."""
-        try:
-            close_if_generator(self.items)
-        except Exception as error:
-            self.errors.append(error)
-
-    def _give_up(self, interrupt: KeyboardInterrupt) -> None:
-        """Stop all and wait no longer than the grace. Failures become notes: they must not hide the Ctrl-C."""
-        try:
-            self.queue.shutdown(immediate=True)
-            self._wait(GRACE)
-            self._close_source()
-        except KeyboardInterrupt:
-            pass  # pressed again, out of patience; the first is raised
-        note_earlier(interrupt, self.errors)
-
     def summary(self, seconds: float) -> Summary:
         """The run in numbers, when it is over."""
-        per_consumer = tuple(ConsumerSummary(thread.name, thread.handled) for thread in self.threads)
+        per_consumer = tuple(ConsumerSummary(thread.name, thread.handled) for thread in self._threads)
         return Summary(self.handled(), 0, seconds, per_consumer)

@@ -103,6 +103,3 @@ class Consumer(Worker[T]):
             finally:
                 settle()
             del item  # or it would live until the next one comes
-
-    def _ends_the_queue(self, *, failed: bool) -> bool:
-        return failed

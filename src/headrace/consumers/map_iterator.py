@@ -10,7 +10,8 @@ from time import monotonic
 from headrace.backends.memory.waiting import Mutex
 from headrace.consumers.arguments import SHUT_DOWN, close_if_generator, iterate
 from headrace.consumers.calls import WAITING, Calls
-from headrace.consumers.failure import note, shown
+from headrace.consumers.failure import note, shown, wait_for
+from headrace.consumers.run import GRACE
 from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from headrace.consumers.arguments import Source
 
 __all__ = ["MapIterator"]
-
-# How long Ctrl-C waits for calls that are running, in seconds. The whole must be over within one.
-GRACE = 0.5
 
 # A source that takes longer than this for its next item (seconds) is slow: results that are ready go before it.
 QUICK = 0.001
@@ -301,11 +299,8 @@ class MapIterator(Subscriptable[T]):
 
     def _wait(self, grace: float | None) -> None:
         """Wait until all threads have ended, for *grace* seconds at most."""
-        deadline = None if grace is None else monotonic() + grace
-        if get_ident() in self._threads:
-            return  # it would wait for itself
-        for thread in list(self._threads.values()):
-            thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+        if get_ident() not in self._threads:  # or it would wait for itself
+            wait_for(list(self._threads.values()), grace)
 
     def _has_turn(self) -> bool:
         return self._inside == get_ident() and self._turn.locked()

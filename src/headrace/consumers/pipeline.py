@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from time import perf_counter
 
 from headrace.consumers.arguments import check_count, check_handler, check_source
 from headrace.consumers.pipeline_run import Run, Stage
@@ -145,7 +146,10 @@ class Pipeline(Subscriptable[T]):
         """
         if not self._stages:
             raise ValueError("a pipeline without stages has nothing to do: add one with .stage(function)")
-        return Run(self._stages).through(self._source)
+        begun = perf_counter()
+        run = Run(self._stages)
+        run.through(self._source)
+        return run.summary(perf_counter() - begun)
 
     def __repr__(self) -> str:
         return f"<Pipeline: {' -> '.join(['source', *(f'{one.name} x{one.consumers}' for one in self._stages)])}>"

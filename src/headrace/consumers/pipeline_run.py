@@ -8,9 +8,10 @@ from time import perf_counter
 from types import GeneratorType
 
 from headrace.backends.memory import Queue
-from headrace.consumers.arguments import SHUT_DOWN, close_if_generator, iterate
-from headrace.consumers.failure import note, note_earlier, note_item, raise_all, wait_for
+from headrace.consumers.arguments import SHUT_DOWN, iterate
+from headrace.consumers.failure import note, note_item
 from headrace.consumers.pipeline_summary import PipelineSummary, StageSummary
+from headrace.consumers.run import SourceRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ else:
     Stage = namedtuple("Stage", "name function consumers maxsize retry is_sink")
 
 __all__ = ["Run", "Stage"]
-
-# How long Ctrl-C waits for functions that are running, in seconds. The whole must be over within one.
-GRACE = 0.5
 
 END = object()
 
@@ -193,62 +191,43 @@ class Consumer(threading.Thread):
             note_item(error, item)
 
 
-class Run:
+class Run(SourceRun):
     """One run of a pipeline."""
 
     def __init__(self, stages: tuple[Stage, ...]) -> None:
-        # In the order in which they happened. Appended to by all threads.
-        self.errors: list[BaseException] = []
+        super().__init__("the pipeline")
         # Set once, by any thread, before the queues are shut down.
         self._stopped = False
         self._stations: list[Station] = []
-        self._items: Iterator[Any] = iter(())
         self._read = 0
         following: Station | None = None
         for stage in reversed(stages):
             following = Station(self, stage, following)
             self._stations.insert(0, following)
 
-    def through(self, source: Source[Any]) -> PipelineSummary:
-        """Take all items of *source* through the stages, wait for the end, and raise what went wrong."""
-        begun = perf_counter()
-        try:
-            self._feed(source)
-            self._wait(None)
-            self._close_source()
-        except KeyboardInterrupt as interrupt:
-            self._give_up(interrupt)
-            raise
-        finally:
-            self._stop()  # whatever happened, no thread may stay behind, waiting for items
-        if self.errors:
-            raise_all(self.errors, "the pipeline was stopped by several failures")
-        stages = tuple(station.summary() for station in self._stations)
-        return PipelineSummary(self._read, perf_counter() - begun, stages)
-
-    def fail(self, error: BaseException) -> None:
-        """Keep *error* and stop all stages: nothing more is put, what waits is dropped."""
-        self.errors.append(error)
-        self._stop()
+    @property
+    def threads(self) -> list[Consumer]:
+        """The consumers of all stages."""
+        return [thread for station in self._stations for thread in station.threads]
 
     def is_stopped(self) -> bool:
         """Whether nothing more is to be begun."""
         return self._stopped
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Begin nothing more in any stage, put nothing more, and drop what waits."""
         self._stopped = True
         for station in self._stations:
             station.queue.shutdown(immediate=True)
 
-    def _feed(self, source: Source[Any]) -> None:
+    def feed(self, source: Source[Any]) -> None:
         """Start the threads, and put what the source yields until it ends, it fails, or a stage has failed."""
         first = self._stations[0].queue
         try:
-            for station in self._stations:
-                for thread in station.threads:
-                    thread.start()
-            self._items = iterate(source)
-            for item in self._items:
+            for thread in self.threads:
+                thread.start()
+            self.items = iterate(source)
+            for item in self.items:
                 self._read += 1
                 try:
                     first.put(item)
@@ -263,23 +242,6 @@ class Run:
                 note(error, f"after item {self._read} of the source")
             self.fail(error)
 
-    def _wait(self, timeout: float | None) -> None:
-        """Wait until all threads have ended, for *timeout* seconds at most."""
-        wait_for([thread for station in self._stations for thread in station.threads], timeout)
-
-    def _close_source(self) -> None:
-        """Close the source if it is a generator. After the stages have ended: they may use what it holds open."""
-        try:
-            close_if_generator(self._items)
-        except Exception as error:
-            self.errors.append(error)
-
-    def _give_up(self, interrupt: KeyboardInterrupt) -> None:
-        """Stop all and wait no longer than the grace. Failures become notes: they must not hide the Ctrl-C."""
-        try:
-            self._stop()
-            self._wait(GRACE)
-            self._close_source()
-        except KeyboardInterrupt:
-            pass  # pressed again, out of patience; the first is raised
-        note_earlier(interrupt, self.errors)
+    def summary(self, seconds: float) -> PipelineSummary:
+        """The run in numbers, when it is over."""
+        return PipelineSummary(self._read, seconds, tuple(station.summary() for station in self._stations))

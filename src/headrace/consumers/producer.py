@@ -71,6 +71,8 @@ class Producer(Worker[T]):
         ShutDown: the queue has been shut down already, by the end of an earlier run, say.
     """
 
+    _ends_the_queue = True
+
     def __init__(self, queue: PutQueue[T], source: Source[T] | None = None, *, name: str | None = None) -> None:
         check_queue(queue, ("put", "shutdown"), "producer")
         check_open(queue, "producer")
@@ -104,6 +106,3 @@ class Producer(Worker[T]):
                 del item  # or it would live until the source yields another
         finally:
             close_if_generator(items)
-
-    def _ends_the_queue(self, *, failed: bool) -> bool:
-        return True

@@ -21,6 +21,8 @@ class Worker(threading.Thread, Subscriptable[T]):
     # A class that forgets to call this __init__ is told so by Thread.start.
     _place: Place | None = None
     _failure: Failure | None = None
+    # Whether the queue is shut down when this worker was the last of its side. It is in any case when it has failed.
+    _ends_the_queue = False
 
     def __init__(self, queue: CanShutDown, side: Side, name: str) -> None:
         # Not daemon, even when made by a daemon thread: what it is doing at the end of the program is worth finishing.
@@ -55,11 +57,7 @@ class Worker(threading.Thread, Subscriptable[T]):
             self._failure = Failure(error, self)
         assert self._place is not None
         # After the failure was kept: whom the shut-down wakes may look for it.
-        self._place.leave(shut_down=self._ends_the_queue(failed=self._failure is not None))
-
-    def _ends_the_queue(self, *, failed: bool) -> bool:
-        """Whether the queue is to be shut down if this worker was the last of its side."""
-        raise NotImplementedError
+        self._place.leave(shut_down=self._ends_the_queue or self._failure is not None)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended, and raise what it raised.

@@ -5,6 +5,7 @@ No threads, no waiting: an operation that would wait has the outcome that it has
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from headrace.errors import Empty, Full, ShutDown
@@ -56,12 +57,12 @@ def error_name(error: Exception) -> str:
     return type(error).__name__
 
 
-class QueueModel:
+class QueueModel(ABC):
     """What the three queues have in common. Subclasses say where an item goes in; the first one comes out."""
 
+    @abstractmethod
     def insert(self, items: tuple[Any, ...], item: Any) -> tuple[Any, ...]:
         """*items* with *item* where it belongs; the one that get takes is at index 0."""
-        raise NotImplementedError
 
     def shown(self, item: Any) -> Any:
         """What get returns for an element of ``State.items``."""
