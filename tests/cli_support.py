@@ -67,6 +67,15 @@ class Run:
         options["env"] = {**options.get("env", os.environ), MARK: self.mark}
         self.process = subprocess.Popen([*HEADRACE, *arguments], **options)
 
+    def echoes(self, *lines: bytes) -> None:
+        """Give it *lines* one at a time, each when it has printed the one before it."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        for line in lines:
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+            assert self.process.stdout.readline() == line
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

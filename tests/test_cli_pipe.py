@@ -89,12 +89,8 @@ def test_the_same_few_processes_take_all_lines() -> None:
 
 def test_a_line_that_comes_alone_is_passed_on_at_once() -> None:
     with running("run", "--pipe", "-j3", "sh", "-c", SHELL_CAT) as run:
+        run.echoes(b"1\n", b"2\n", b"3\n")
         assert run.process.stdin is not None
-        assert run.process.stdout is not None
-        for item in (b"1\n", b"2\n", b"3\n"):
-            run.process.stdin.write(item)
-            run.process.stdin.flush()
-            assert run.process.stdout.readline() == item
         run.process.stdin.close()
         assert run.process.wait(PATIENCE) == 0
 
@@ -313,12 +309,7 @@ def test_a_signal_ends_the_commands_and_what_they_have_started(
 
 def test_the_last_line_tells_how_much_the_commands_had_read_that_ctrl_c_ended() -> None:
     with running("run", "--pipe", "-j1", "sh", "-c", SHELL_CAT) as run:
-        assert run.process.stdin is not None
-        assert run.process.stdout is not None
-        for item in (b"1\n", b"2\n", b"3\n"):
-            run.process.stdin.write(item)
-            run.process.stdin.flush()
-            assert run.process.stdout.readline() == item
+        run.echoes(b"1\n", b"2\n", b"3\n")
         run.send(signal.SIGINT)
         status, _, error = run.end()
     assert status == 130
@@ -361,11 +352,8 @@ def test_it_ends_quietly_when_nobody_reads_on() -> None:
 
 def test_a_stop_stops_the_commands_too_and_a_continue_continues_them() -> None:
     with running("run", "--pipe", "-j1", "sh", "-c", SHELL_CAT, process_group=0) as run:
+        run.echoes(b"1\n")
         assert run.process.stdin is not None
-        assert run.process.stdout is not None
-        run.process.stdin.write(b"1\n")
-        run.process.stdin.flush()
-        assert run.process.stdout.readline() == b"1\n"
         run.send(signal.SIGTSTP)
         eventually(lambda: state(run.process.pid) == "T")
         eventually(lambda: {state(pid) for pid in run.family()} == {"T"})

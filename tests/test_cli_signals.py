@@ -114,11 +114,7 @@ def test_output_of_commands_that_were_ended_is_dropped_and_of_others_kept(tmp_pa
 
 def test_a_wait_for_input_ends_at_once() -> None:
     with running("run", "--call", "builtins:str") as run:
-        assert run.process.stdin is not None
-        assert run.process.stdout is not None
-        run.process.stdin.write(b"1\n")
-        run.process.stdin.flush()
-        assert run.process.stdout.readline() == b"1\n"
+        run.echoes(b"1\n")
         run.send(signal.SIGTERM)
         assert_ended(run, 143)
 
@@ -248,11 +244,7 @@ def test_the_users_module_is_told_of_the_end_at_ctrl_c(tmp_path: Path) -> None:
         "import atexit, pathlib\natexit.register(pathlib.Path('tidied').touch)\ndef f(item): return item\n"
     )
     with running("run", "--call", "tidy:f", cwd=tmp_path) as run:
-        assert run.process.stdin is not None
-        assert run.process.stdout is not None
-        run.process.stdin.write(b"1\n")
-        run.process.stdin.flush()
-        assert run.process.stdout.readline() == b"1\n"
+        run.echoes(b"1\n")
         run.send(signal.SIGINT)
         assert_ended(run, 130)
     assert (tmp_path / "tidied").exists()
