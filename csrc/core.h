@@ -41,6 +41,7 @@ typedef struct {
     PyObject *not_supported_error;
     PyObject *stopped_error;
     PyTypeObject *envelope_type;
+    PyObject *leasing; /* the names of leasing.py; NULL until they are used */
     /* Our own methods of the names in hooks.c, those of PriorityQueue in the second row. */
     PyObject *own_methods[2][HR_OVERRIDABLE];
 } hr_state;
@@ -55,6 +56,7 @@ enum {
     HR_OVERRIDES_HOOK_GET = 8,
     HR_OVERRIDES_HOOK_PEEK = 16,
     HR_OVERRIDES_TASK_DONE = 32,
+    HR_CLASS_SETTLES = 64, /* task_done, and not by an attribute of the object alone: see hr_settle */
 };
 
 /* All fields but the first group's constants are guarded by the GIL or the object's critical section. */
@@ -160,12 +162,19 @@ PyObject *hr_give_back(hr_queue *, PyObject *const *, Py_ssize_t);
 PyObject *hr_expect_envelopes(hr_queue *, PyObject *);
 PyObject *hr_count_delayed(hr_queue *, PyObject *const *, Py_ssize_t);
 PyObject *hr_interrupt(hr_queue *, PyObject *);
+PyObject *hr_retry(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_put_back(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_bury(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_number(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_extend(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_put_with_headers(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_lease(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_repr_html(hr_queue *, PyObject *);
 PyObject *hr_dead(PyObject *, void *);
 
 /* settle.c */
 PyObject *hr_task_done(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_settle(hr_queue *, PyObject *);
 PyObject *hr_join(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_join_unless(hr_queue *, PyObject *);
 PyObject *hr_shutdown(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);

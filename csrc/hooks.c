@@ -81,7 +81,7 @@ static const struct {
 } overridable[HR_OVERRIDABLE] = {
     {"put", HR_OVERRIDES_PUT},
     {"get", HR_OVERRIDES_GET},
-    {"task_done", HR_OVERRIDES_TASK_DONE},
+    {"task_done", HR_OVERRIDES_TASK_DONE | HR_CLASS_SETTLES},
     {"_init", HR_OVERRIDES_HOOK},
     {"_qsize", HR_OVERRIDES_HOOK},
     {"_put", HR_OVERRIDES_HOOK},
@@ -154,7 +154,7 @@ hr_setattr(PyObject *self, PyObject *name, PyObject *value)
     hr_queue *queue = HR_QUEUE(self);
     for (int i = 0; PyUnicode_Check(name) && i < HR_OVERRIDABLE; i++) {
         if (PyUnicode_CompareWithASCIIString(name, overridable[i].name) == 0) {
-            queue->overrides |= overridable[i].flags;
+            queue->overrides |= overridable[i].flags & ~(unsigned)HR_CLASS_SETTLES;
             return overridable[i].flags & HR_OVERRIDES_HOOK ? hr_open(queue) : 0;
         }
     }

@@ -70,6 +70,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->not_supported_error);
     Py_VISIT(state->stopped_error);
     Py_VISIT(state->envelope_type);
+    Py_VISIT(state->leasing);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_VISIT(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
     }
@@ -92,6 +93,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->not_supported_error);
     Py_CLEAR(state->stopped_error);
     Py_CLEAR(state->envelope_type);
+    Py_CLEAR(state->leasing);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_CLEAR(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
     }

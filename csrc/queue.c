@@ -244,6 +244,21 @@ static PyMethodDef queue_methods[] = {
     FASTCALL("_take", hr_take_raw, "_take($self, /, stop, block=True, timeout=None, hand=None)\n--\n\n"
              "get() for leases and pools: the item as it lies in the queue, into the list hand if given;\n"
              "TakingStopped once there is something in the list stop."),
+    ONEARG("_settle", hr_settle,
+           "_settle($self, raw, /)\n--\n\nThe item of what _take gave is done: past what hides task_done on the object."),
+    FASTCALL("_retry", hr_retry,
+             "_retry($self, /, envelope, delay, error=None)\n--\n\n"
+             "Deliver a taken item again after delay seconds, as its next attempt. Returns its dead\n"
+             "letter if it is refused."),
+    FASTCALL("_put_back", hr_put_back,
+             "_put_back($self, /, envelope)\n--\n\nHave a taken item that was not begun be the next one again."),
+    FASTCALL("_bury", hr_bury, "_bury($self, /, envelope, error)\n--\n\nMake a dead letter of a taken item."),
+    FASTCALL("_number", hr_number, "_number($self, /, envelope)\n--\n\nThe id of a taken item."),
+    FASTCALL("_extend", hr_extend,
+             "_extend($self, /, envelope)\n--\n\nNothing: leases of this process do not run out."),
+    FASTCALL("_put_with_headers", hr_put_with_headers,
+             "_put_with_headers($self, /, item, headers, block=True, timeout=None, **more)\n--\n\n"
+             "put with what a listener attached."),
     {"_give_back", (PyCFunction)(void (*)(void))hr_give_back, METH_FASTCALL,
      PyDoc_STR("_give_back($self, item, front=False, /)\n--\n\n"
                "Put back what _take took, whatever the bound; it is still the same task.")},

@@ -1,6 +1,7 @@
 /* Items that were taken and come back: what leases, retries and pools of consumers are made of.
  *
- * Everything that can be said in Python is said there (leasing.py, book.py, one text for this core and for its twin).
+ * Everything that can be said in Python is said there (leasing.py, book.py, one text for this core and for its twin);
+ * what the methods mean to who calls them, in contract.py.
  * Here is what must happen at once: taking an item as it lies in the queue, putting it back, and waiting that ends when
  * somebody says so.
  *
@@ -337,15 +338,25 @@ hr_interrupt(hr_queue *queue, PyObject *unused)
 
 /* -- what is said in Python ---------------------------------------------------------------------------- */
 
-/* Call a function of another module with this object as its first argument. */
+/* The names of a module: what its functions know too. A new reference, or NULL. */
 static PyObject *
-call_with_queue(PyObject *queue, const char *module_name, const char *name, PyObject *const *arguments, Py_ssize_t count,
+names_of(const char *module_name)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *names = module == NULL ? NULL : PyObject_GetAttrString(module, "__dict__");
+    Py_XDECREF(module);
+    return names;
+}
+
+/* Call a function, of a module with these names, with this object as its first argument. Steals `names` (NULL: error). */
+static PyObject *
+call_with_queue(PyObject *queue, PyObject *names, const char *name, PyObject *const *arguments, Py_ssize_t count,
                 PyObject *keywords)
 {
     enum { MOST = 8 };
-    PyObject *module = PyImport_ImportModule(module_name);
-    PyObject *function = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+    PyObject *function = names == NULL ? NULL : PyMapping_GetItemString(names, name);
     PyObject *result = NULL;
+    Py_XDECREF(names);
     Py_ssize_t total = count + (keywords == NULL ? 0 : PyTuple_GET_SIZE(keywords));
     if (function != NULL && total > MOST) {
         PyErr_Format(PyExc_TypeError, "%s() got too many arguments (%zd)", name, total);
@@ -358,26 +369,77 @@ call_with_queue(PyObject *queue, const char *module_name, const char *name, PyOb
         result = PyObject_Vectorcall(function, values, (size_t)count + 1, keywords);
     }
     Py_XDECREF(function);
-    Py_XDECREF(module);
     return result;
+}
+
+/* Call a function of leasing.py. Its names are kept: leases that are let go of give their items back while Python ends
+ * too, when nothing can be imported and modules are cleared. */
+static PyObject *
+call_leasing(hr_queue *queue, const char *name, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    if (queue->state->leasing == NULL) {
+        PyObject *names = names_of(LEASING);
+        if (names == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(queue->state->leasing, names);
+    }
+    return call_with_queue((PyObject *)queue, Py_NewRef(queue->state->leasing), name, arguments, count, keywords);
+}
+
+PyObject *
+hr_retry(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return call_leasing(queue, "retry", arguments, count, keywords);
+}
+
+PyObject *
+hr_put_back(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return call_leasing(queue, "put_back_in_front", arguments, count, keywords);
+}
+
+PyObject *
+hr_bury(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return call_leasing(queue, "bury", arguments, count, keywords);
+}
+
+PyObject *
+hr_number(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return call_leasing(queue, "number_of", arguments, count, keywords);
+}
+
+PyObject *
+hr_extend(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return call_leasing(queue, "extend", arguments, count, keywords);
+}
+
+PyObject *
+hr_put_with_headers(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return call_leasing(queue, "put_with_headers", arguments, count, keywords);
 }
 
 PyObject *
 hr_lease(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
 {
-    return call_with_queue((PyObject *)queue, LEASING, "lease", arguments, count, keywords);
+    return call_leasing(queue, "lease", arguments, count, keywords);
 }
 
 PyObject *
 hr_dead(PyObject *self, void *unused)
 {
     (void)unused;
-    return call_with_queue(self, LEASING, "dead_letters_of", NULL, 0, NULL);
+    return call_leasing(HR_QUEUE(self), "dead_letters_of", NULL, 0, NULL);
 }
 
 PyObject *
 hr_repr_html(hr_queue *queue, PyObject *unused)
 {
     (void)unused;
-    return call_with_queue((PyObject *)queue, "headrace.backends.memory.html", "queue_html", NULL, 0, NULL);
+    PyObject *names = names_of("headrace.backends.memory.html");
+    return call_with_queue((PyObject *)queue, names, "queue_html", NULL, 0, NULL);
 }

@@ -70,6 +70,46 @@ hr_task_done(hr_queue *queue, PyObject *const *arguments, Py_ssize_t nargs, PyOb
     return result;
 }
 
+/* By the class's task_done, which is not ours. */
+static PyObject *
+settle_by_class(hr_queue *queue)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)Py_TYPE(queue), "task_done");
+    PyObject *result = method == NULL ? NULL : PyObject_CallOneArg(method, (PyObject *)queue);
+    Py_XDECREF(method);
+    Py_XDECREF(result);
+    return result == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+static HR_NOINLINE PyObject *
+settle_general(hr_queue *queue)
+{
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
+    return queue->overrides & HR_CLASS_SETTLES ? settle_by_class(queue) : task_done_general(queue, NULL, 0, NULL);
+}
+
+/* _settle(raw): one taken item is done, whichever: here they are counted. By the method of the class, for a pool may
+ * have put a guard before the object's. As long as it is not the last one, nobody waits for it. */
+PyObject *
+hr_settle(hr_queue *queue, PyObject *raw)
+{
+    (void)raw;
+    PyObject *result;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    if (HR_LIKELY(queue->unfinished > 1 && !queue->opened && !(queue->overrides & HR_CLASS_SETTLES)
+                  && !hr_class_changed(queue))) {
+        queue->unfinished--;
+        result = Py_NewRef(Py_None);
+    }
+    else {
+        result = settle_general(queue);
+    }
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
+
 /* -- join ------------------------------------------------------------------------------------------- */
 
 static PyObject *

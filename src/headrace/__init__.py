@@ -18,7 +18,6 @@ from headrace.opening import open as open  # noqa: A004 - the name is the design
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from headrace.backends.memory.dead import DeadLetter, DeadLetters
-    from headrace.backends.memory.leasing import Lease
     from headrace.consumers.consume import consume
     from headrace.consumers.consumer import Consumer
     from headrace.consumers.events import Event
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.consumers.producer import Producer
     from headrace.consumers.retry import Dead, Ignore, Retry, Stop
     from headrace.consumers.summary import Summary
+    from headrace.lease import Lease
     from headrace.pool import ConsumerPool, PoolSummary
 
 __version__ = "0.1.0"
@@ -77,7 +77,7 @@ _LAZY = {
     "DeadLetters": "backends.memory.dead",
     "Event": "consumers.events",
     "Ignore": "consumers.retry",
-    "Lease": "backends.memory.leasing",
+    "Lease": "lease",
     "Pipeline": "consumers.pipeline",
     "PipelineSummary": "consumers.pipeline_summary",
     "PoolSummary": "pool.summary",

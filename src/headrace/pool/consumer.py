@@ -7,7 +7,7 @@ from time import monotonic
 
 from headrace.backends.memory.envelope import Envelope, enclosed
 from headrace.consumers.arguments import SHUT_DOWN
-from headrace.errors import TakingStopped
+from headrace.errors import LeaseLost, TakingStopped
 from headrace.log import log
 
 TYPE_CHECKING = False
@@ -78,15 +78,15 @@ class PoolConsumer(threading.Thread):
             pass
         except BaseException as error:
             died = error
-            self._give_back()
+            self._give_back(error)
         finally:
             work.ended(self, died)
 
-    def _give_back(self) -> None:
+    def _give_back(self, error: BaseException) -> None:
         """This thread dies of a mistake of ours, or because its queue's code failed: what it holds is another's."""
         for envelope in take_from(self):
             log().error("%s gives back the item that it held", self.name)
-            self._work.give_back(envelope)
+            self._work.give_back(envelope, error)
 
     def begin_no_more(self) -> None:
         """Give back the item in hand, which has not been begun: the pool is being stopped, and may have been left."""
@@ -107,14 +107,22 @@ def take_from(consumer: PoolConsumer) -> list[Envelope]:
 
 def handle_all(consumer: PoolConsumer, work: Work) -> None:
     """The loop of a pool without a time limit, limits and listeners. Ends with one of ENDED, or when written off."""
-    take, settle, handle = work.queue._take, work.settle, work.handler
+    take, settle, handle = work.queue._take, work.queue._settle, work.handler
     hold, release, stop = consumer.hand.append, consumer.hand.pop, consumer.stop
+    # The class of the last item that lay bare in the queue, most often that of the next one: to ask a class costs more.
+    bare: Any = None
     while True:
         raw = take(stop)
         hold(raw)
         if stop:
             consumer.begin_no_more()
-        item = raw.item if raw.__class__ is Envelope else raw
+        if type(raw) is bare:
+            item = raw
+        elif issubclass(type(raw), Envelope):
+            item = raw.item
+        else:
+            bare = type(raw)  # pyright: ignore[reportUnknownVariableType]
+            item = raw
         try:
             handle(item)
         except BaseException as error:
@@ -128,8 +136,11 @@ def handle_all(consumer: PoolConsumer, work: Work) -> None:
                 release()
             except IndexError:
                 return
-            settle()
-            consumer.items += 1
+            try:
+                settle(raw)
+                consumer.items += 1
+            except LeaseLost:
+                work.say_lost(raw)
         del raw, item  # or they would live until the next one comes
 
 
@@ -171,7 +182,8 @@ def handle_one(consumer: PoolConsumer, work: Work, envelope: Envelope) -> bool:
     if work.tell_done:
         # Before it is settled: after join() all has been told.
         work.tell("done", consumer, envelope, seconds=monotonic() - begun)
-    work.settle()
+    if not work.settle(envelope):
+        consumer.items -= 1
     return True
 
 

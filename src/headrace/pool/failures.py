@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from time import time
 
-from headrace.backends.memory.book import book_of
-from headrace.backends.memory.dead import bury
-from headrace.backends.memory.leasing import give_back
 from headrace.consumers.arguments import SHUT_DOWN
 from headrace.consumers.failure import note, note_item
 from headrace.consumers.retry import Dead, Ignore, Retry, Stop
-from headrace.errors import HandlerSettled
+from headrace.errors import HandlerSettled, LeaseLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +58,7 @@ class Failures:
         delay: float | None = None
         if self._work.is_stopping and isinstance(error, SHUT_DOWN):
             # It was to pass something on when all was stopped: what is behind this pool was shut down first.
-            self._work.give_back(envelope)
+            self._work.give_back(envelope, error)
             return
         try:
             verdict = self._verdict(envelope, error)
@@ -95,7 +92,8 @@ class Failures:
         consumer.items += 1
         if self._work.tell_done:
             self._work.tell("done", consumer, envelope, seconds=seconds, error=error)
-        self._work.settle()
+        if not self._work.settle(envelope):
+            consumer.items -= 1
 
     def _try_again(
         self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, delay: float
@@ -104,7 +102,12 @@ class Failures:
         # Before it is back in the queue, where another consumer may start it.
         if self._work.tell_retried:
             self._work.tell("retried", consumer, envelope, seconds=seconds, error=error, delay=delay)
-        refused = give_back(self._work.queue, envelope, delay)
+        try:
+            refused = self._work.queue._retry(envelope, delay, error)
+        except LeaseLost:
+            consumer.retried -= 1
+            self._work.say_lost(envelope)
+            return
         if refused is not None:
             consumer.retried -= 1
             consumer.dead += 1
@@ -126,7 +129,11 @@ class Failures:
         # Even an item that stops all is kept: it may be looked at, and be tried again. Its traceback stays with the
         # error where that will be raised.
         traceback = error.__traceback__
-        bury(self._work.queue, book_of(self._work.queue), envelope, error)
+        try:
+            self._work.queue._bury(envelope, error)
+        except LeaseLost:
+            consumer.dead -= 1
+            self._work.say_lost(envelope)
         if stop:
             # Not assigned: an exception may refuse attributes (a frozen dataclass).
             BaseException.with_traceback(error, traceback)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["guard", "own_task_done", "unguard"]
+__all__ = ["guard", "unguard"]
 
 
 class Guard:
-    """Stands before the ``task_done`` of a queue as long as pools handle its items."""
+    """Stands before the ``task_done`` of a queue as long as pools handle its items. These use ``_settle``."""
 
     def __init__(self, queue: Any) -> None:
         self.task_done: Callable[..., None] = queue.task_done
@@ -59,9 +59,3 @@ def unguard(queue: Any) -> None:
             standing.pools -= 1
             if not standing.pools:
                 del queue.task_done
-
-
-def own_task_done(queue: Any) -> Callable[..., None]:
-    """The ``task_done`` of *queue* that settles, past the guard of another pool."""
-    method: Callable[..., None] = queue.__class__.task_done.__get__(queue)
-    return method

@@ -38,7 +38,11 @@ __all__ = ["ConsumerPool"]
 # Seconds that a pool that is being stopped waits for handlers without a word.
 SILENCE = 0.5
 
-NEEDED = ("put", "get", "task_done", "join", "shutdown", "lease", "_take", "_give_back", "_interrupt", "_join")
+# Of contract.LeasingContract.
+NEEDED = (
+    *("put", "get", "task_done", "join", "shutdown", "is_shutdown", "dead"),
+    *("_take", "_settle", "_retry", "_put_back", "_bury", "_number", "_put_with_headers", "_interrupt", "_join"),
+)
 
 
 class ConsumerPool:
@@ -151,6 +155,7 @@ class ConsumerPool:
         self._is_to_warn_of_dead = on_error is None
         self._puts: PutListening | None = None
         self._is_guarding = False
+        self._is_taking = False
         # The signals that came, in their order. Written in the main thread's signal handler.
         self._came: list[int] = []
         # Whether a signal is to be noted in place of being raised: everywhere but in the block. Main thread only.
@@ -260,6 +265,8 @@ class ConsumerPool:
             self._puts.start()
         guard(work.queue)
         self._is_guarding = True
+        work.begin_taking(self._count)
+        self._is_taking = True
         with work.lock:
             for _ in range(self._count):
                 work.start()
@@ -362,6 +369,8 @@ class ConsumerPool:
         for consumer in list(self._work.everybody):
             if consumer.has_ended:
                 consumer.join()
+        if self._is_taking:
+            self._work.end_taking()
         if self._puts is not None:
             self._puts.stop()
         if self._is_guarding:

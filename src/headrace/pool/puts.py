@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from time import time
 
-from headrace.backends.memory.envelope import Envelope
-from headrace.backends.memory.returning import is_ours
 from headrace.consumers.events import Event
 from headrace.errors import Full, ShutDown
 
@@ -30,10 +28,9 @@ class PutListening:
         self._queue = queue
         self._dispatch = work.dispatch
         self._name = work.name
+        # What is called below this one: by the object's own put, if it has one, which may be another pool's listening.
         self._put = queue.put
-        # A class with a _put of its own must not meet envelopes, nor must a container that its class has made.
-        self._encloses = is_ours(queue, "_put") and is_ours(queue, "_init")
-        self._has_priorities = hasattr(queue, "_entries")
+        self._is_wrapping = "put" in vars(queue)
         self._hidden: dict[str, Any] = {}
         # False: whoever wrapped this one still calls it, and it tells nobody.
         self._is_on = False
@@ -41,7 +38,6 @@ class PutListening:
     def start(self) -> None:
         """Begin to listen."""
         self._is_on = True
-        self._queue._expect_envelopes()
         for name, mine in (("put", self.put), ("put_many", self.put_many)):
             if name in vars(self._queue):
                 self._hidden[name] = vars(self._queue)[name]
@@ -60,18 +56,32 @@ class PutListening:
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None, **more: Any) -> None:
         """The queue's ``put``, told of."""
+        self._tell_of_put(item, None, block, timeout, more)
+
+    def _tell_of_put(
+        self, item: Any, headers: dict[str, str] | None, block: bool, timeout: float | None, more: dict[str, Any]
+    ) -> None:
+        """``put`` with what the listeners of another pool have attached, whose ``put`` is called before this one."""
         if not self._is_on:
-            self._put(item, block, timeout, **more)
+            self._pass_on(item, headers, block, timeout, more)
             return
-        headers = self._dispatch.headers_for(item)
-        raw = item
-        if headers is not None and self._encloses:
-            raw = Envelope(item, headers)
-            if self._has_priorities and more.get("priority") is None:
-                more["priority"] = item
-        self._put(raw, block, timeout, **more)
+        mine = self._dispatch.headers_for(item)
+        headers = {**mine, **(headers or {})} if mine else headers
+        self._pass_on(item, headers, block, timeout, more)
         if self._dispatch.wants("put"):
             self._dispatch.emit(Event("put", self._name, "", item, None, 0, time(), headers=headers))
+
+    def _pass_on(
+        self, item: Any, headers: dict[str, str] | None, block: bool, timeout: float | None, more: dict[str, Any]
+    ) -> None:
+        below = getattr(self._put, "__self__", None)
+        if not self._is_wrapping:
+            self._queue._put_with_headers(item, headers, block, timeout, **more)
+        elif isinstance(below, PutListening):
+            below._tell_of_put(item, headers, block, timeout, more)
+        else:
+            # A wrapper of the program's, which is given what its callers give: it knows no headers.
+            self._put(item, block, timeout, **more)
 
     def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
         """The queue's ``put_many``, told of, item by item."""

@@ -7,14 +7,13 @@ import threading
 from time import time
 
 from headrace.backends.memory import SimpleQueue
-from headrace.backends.memory.book import book_of
-from headrace.backends.memory.dead import put_back
-from headrace.backends.memory.leasing import give_back
+from headrace.backends.memory.envelope import enclosed
 from headrace.consumers.events import Dispatch, Event
+from headrace.consumers.failure import shown
+from headrace.errors import LeaseLost
 from headrace.log import log
 from headrace.pool.consumer import PoolConsumer, take_from
 from headrace.pool.failures import Failures
-from headrace.pool.guard import own_task_done
 from headrace.pool.limits import Limits
 
 TYPE_CHECKING = False
@@ -55,7 +54,6 @@ class Work:
         listeners: Iterable[Listener],
     ) -> None:
         self.queue = queue
-        self.settle = own_task_done(queue)
         self.handler = handler
         self.name = name
         self.timeout = timeout
@@ -148,7 +146,7 @@ class Work:
             self.replaced += for_long
         except RuntimeError as error:  # no thread left: with fewer consumers the work goes on
             if expired is not None:
-                self.give_back(expired[0])
+                self.give_back(*expired[:2])
             if not self.consumers:
                 self.fail(error)
 
@@ -201,13 +199,55 @@ class Work:
                     self.give_back(envelope)
             self.consumers.clear()
 
-    def give_back(self, envelope: Envelope) -> None:
+    def begin_taking(self, consumers: int) -> None:
+        """Tell the queue, if it wants to know, that so many consumers will take: it may read ahead for them."""
+        begin = getattr(self.queue, "_begin_taking", None)
+        if begin is not None:
+            begin(consumers)
+
+    def end_taking(self) -> None:
+        """Tell it that none of them takes any more. Raises nothing: what came of the items is the news."""
+        end = getattr(self.queue, "_end_taking", None)
+        try:
+            if end is not None:
+                end()
+        except Exception as error:
+            log().error("%s: the queue could not give back what it had read ahead", self.name, exc_info=error)
+
+    # -- what becomes of an item -----------------------------------------------------------------
+
+    # Where leases run out, each of these may find that somebody else has the item: then it is not ours to count.
+
+    def settle(self, envelope: Envelope) -> bool:
+        """The item is done. Returns False when it is somebody else's."""
+        try:
+            self.queue._settle(envelope)
+        except LeaseLost:
+            self.say_lost(envelope)
+            return False
+        return True
+
+    def give_back(self, envelope: Envelope, error: BaseException | None = None) -> None:
         """Let an item that was begun be delivered again."""
-        give_back(self.queue, envelope, 0.0)
+        try:
+            self.queue._retry(envelope, 0.0, error)
+        except LeaseLost:
+            self.say_lost(envelope)
 
     def put_back(self, envelope: Envelope) -> None:
         """Let an item that was not begun be the next one again."""
-        put_back(self.queue, envelope, front=True)
+        try:
+            self.queue._put_back(envelope)
+        except LeaseLost:
+            pass  # somebody else begins it, and nobody else has
+
+    def say_lost(self, raw: Any) -> None:
+        """Warn that the lease of an item that was begun is lost: this process was stopped, or asleep, for too long."""
+        log().warning(
+            "%s lost the lease of %s, somebody else has it: it may have been done twice",
+            self.name,
+            shown(enclosed(raw).item),
+        )
 
     # -- what is told ----------------------------------------------------------------------------
 
@@ -222,7 +262,7 @@ class Work:
         delay: float | None = None,
     ) -> None:
         """Tell the listeners what happens to an item."""
-        number = book_of(self.queue).number(envelope)
+        number = self.queue._number(envelope)
         self.dispatch.emit(
             Event(
                 kind,

@@ -36,5 +36,8 @@ class Envelope:
 
 
 def enclosed(raw: Any) -> Envelope:
-    """*raw*, as ``_take`` gave it, in an envelope."""
-    return raw if raw.__class__ is Envelope else Envelope(raw)
+    """*raw*, as ``_take`` gave it, in an envelope: a backend's own class of them perhaps.
+
+    By its type: an item may lie about its ``__class__``, or raise when it is asked for it.
+    """
+    return raw if issubclass(type(raw), Envelope) else Envelope(raw)

@@ -1,142 +1,45 @@
-"""``queue.lease()``: an item that is settled, given back, or buried, once.
+"""What leases and pools ask of a memory queue: one text for the C core and for its twin.
 
-On the memory rung a lease is kept by being held: when nobody refers to it any more, the item goes back to the queue.
+Each function is a method of the queue that it is given first: what these mean is said in
+``contract.LeasingContract``. On the memory rung an item is held by being away from the queue: no time runs out, and
+nothing here raises ``LeaseLost``.
 """
 
 from __future__ import annotations
 
 from time import time
 
+from headrace.backends.memory import dead
 from headrace.backends.memory.book import book_of
-from headrace.backends.memory.dead import DeadLetters, bury, put_back, settle
-from headrace.backends.memory.envelope import enclosed
-from headrace.errors import LeaseLost
-from headrace.generic import Subscriptable, T
+from headrace.backends.memory.envelope import Envelope
+from headrace.backends.memory.returning import is_ours
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any
 
-    from headrace.backends.memory.dead import DeadLetter
-    from headrace.backends.memory.envelope import Envelope
+    from headrace.lease import Lease
 
-__all__ = ["Lease", "dead_letters_of", "lease"]
-
-
-class Lease(Subscriptable[T]):
-    """One delivery of an item. Made by ``queue.lease()``.
-
-    As a context manager it settles itself: a block that ends is ``done()``, one that raises is ``retry()`` (and what it
-    raised goes on), unless the lease was settled in the block. A lease that nobody refers to any more is given
-    back to the queue. Of several calls that would settle it, in whatever threads, the first does; the
-    others raise ``LeaseLost``.
-
-    Attributes:
-        item: what was put.
-        attempt: which delivery of the item this is, counted from 1.
-    """
-
-    __slots__ = ("_envelope", "_hand", "_queue", "attempt", "item")
-
-    def __init__(self, queue: Any, block: bool, timeout: float | None) -> None:
-        self._queue = queue
-        # What was taken, until it is settled: of several threads that take it out of here one succeeds. The queue puts
-        # it in, so that an interrupt at any point leaves it to __del__, or in the queue.
-        self._hand: list[Any] = []
-        queue._take(None, block, timeout, self._hand)
-        envelope = self._envelope = enclosed(self._hand[0])
-        self.item: T = envelope.item
-        self.attempt: int = envelope.attempt
-
-    @property
-    def id(self) -> int:
-        """The number of the item in its queue. It stays the same however often the item is delivered."""
-        return book_of(self._queue).number(self._envelope)
-
-    def done(self) -> None:
-        """The item is done. Raises LeaseLost when the lease is not held any more. Never blocks."""
-        self._settle()
-        settle(self._queue)
-
-    def retry(self, delay: float = 0.0) -> None:
-        """Give the item back to the queue, to be delivered again after *delay* seconds or a little later.
-
-        It goes in whatever the queue's bound, and although the queue may be shut down. Until it is ready it counts as
-        unfinished, not as waiting. An item that the queue refuses (a hook or a comparison raises) is in ``queue.dead``
-        after that. Never blocks.
-
-        Raises:
-            LeaseLost: the lease is not held any more.
-            ValueError: *delay* is negative.
-        """
-        if not isinstance(delay, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"'delay' must be a number of seconds, not {type(delay).__name__}: {delay!r}")
-        if not delay >= 0:
-            raise ValueError(f"'delay' must be a number of seconds, 0 or more, not {delay!r}")
-        self._settle()
-        give_back(self._queue, self._envelope, delay)
-
-    def fail(self, error: BaseException | str) -> None:
-        """Bury the item: it goes to ``queue.dead`` with *error*, and counts as done. Never blocks.
-
-        Raises LeaseLost when the lease is not held any more.
-        """
-        if isinstance(error, str):
-            error = RuntimeError(error)
-        if not isinstance(error, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"'error' must be an exception or a text, not {type(error).__name__}: {error!r}")
-        self._settle()
-        bury(self._queue, book_of(self._queue), self._envelope, error)
-
-    def _settle(self) -> None:
-        try:
-            self._hand.pop()
-        except IndexError:
-            raise LeaseLost(
-                f"attempt {self.attempt} at this item is over: it was settled before, or its time had run out"
-            ) from None
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it is still to be settled."""
-        return bool(self._hand)
-
-    def __enter__(self) -> Lease[T]:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if not self.is_held:
-            return
-        try:
-            if error is None:
-                self.done()
-            else:
-                self.retry()
-        except LeaseLost:
-            if error is None:
-                raise
-
-    def __del__(self) -> None:
-        try:
-            raw = self._hand.pop()
-        except (AttributeError, IndexError):  # not even begun, or settled
-            return
-        give_back(self._queue, enclosed(raw), 0.0)
-
-    def __repr__(self) -> str:
-        from headrace.consumers.failure import shown
-
-        state = "" if self.is_held else ", settled"
-        return f"<Lease of {shown(self.item)}, attempt {self.attempt}{state}>"
+__all__ = ["bury", "dead_letters_of", "extend", "lease", "number_of", "put_back_in_front", "put_with_headers", "retry"]
 
 
-def give_back(queue: Any, envelope: Envelope, delay: float) -> DeadLetter | None:
-    """Have a taken item delivered again, as its next attempt.
+def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:
+    """Take the next item under a lease. Waits, and raises, as ``queue.get(block, timeout)`` does."""
+    from headrace.lease import Lease
 
-    Returns its dead letter if the queue refuses it (see ``put_back``), which counts as no further attempt.
+    return Lease(queue, block, timeout)
+
+
+def dead_letters_of(queue: Any) -> dead.DeadLetters:
+    """What ``queue.dead`` is."""
+    return dead.DeadLetters(queue, book_of(queue))
+
+
+def retry(queue: Any, envelope: Envelope, delay: float, error: BaseException | None = None) -> dead.DeadLetter | None:
+    """Have a taken item delivered again after *delay* seconds, as its next attempt.
+
+    Returns its dead letter if the queue refuses it (see ``dead.put_back``), which counts as no further attempt. What it
+    failed with is not kept: an item that comes back has no history here.
     """
     if envelope.first_failed is None:
         envelope.first_failed = time()
@@ -144,18 +47,53 @@ def give_back(queue: Any, envelope: Envelope, delay: float) -> DeadLetter | None
     if delay > 0:
         book_of(queue).delay(queue, envelope, delay)
         return None
-    letter = put_back(queue, envelope)
+    letter = dead.put_back(queue, envelope)
     if letter is not None:
         envelope.attempt -= 1
         letter.attempts = envelope.attempt
     return letter
 
 
-def lease(queue: Any, block: bool = True, timeout: float | None = None) -> Lease[Any]:
-    """Take the next item under a lease. Waits, and raises, as ``queue.get(block, timeout)`` does."""
-    return Lease(queue, block, timeout)
+def put_back_in_front(queue: Any, envelope: Envelope) -> dead.DeadLetter | None:
+    """Have a taken item that was not begun be the next one again. Returns its dead letter if the queue refuses it."""
+    return dead.put_back(queue, envelope, front=True)
 
 
-def dead_letters_of(queue: Any) -> DeadLetters:
-    """What ``queue.dead`` is."""
-    return DeadLetters(queue, book_of(queue))
+def bury(queue: Any, envelope: Envelope, error: BaseException) -> dead.DeadLetter:
+    """Make a dead letter of a taken item. It counts as done."""
+    return dead.bury(queue, book_of(queue), envelope, error)
+
+
+def number_of(queue: Any, envelope: Envelope) -> int:
+    """The id of an item, given now if it has none."""
+    return book_of(queue).number(envelope)
+
+
+def extend(queue: Any, envelope: Envelope) -> None:
+    """Nothing to do: an item that was taken is held until it is settled or given back."""
+
+
+def put_with_headers(
+    queue: Any,
+    item: Any,
+    headers: dict[str, str] | None,
+    block: bool = True,
+    timeout: float | None = None,
+    **more: Any,
+) -> None:
+    """Put *item* with what a listener attached to it: by the ``put`` of the class, for the object's own listens.
+
+    A class with a ``_put`` of its own must not meet envelopes, nor must a container that its class has made: there the
+    headers are lost.
+    """
+    if headers is not None and is_ours(queue, "_put") and is_ours(queue, "_init"):
+        queue._expect_envelopes()
+        envelope = Envelope(item, headers)
+        if hasattr(queue, "_entries"):
+            # An envelope does not compare: it is ordered by what is given here, and by what it remembers when it
+            # comes back.
+            envelope.priority = more.get("priority")
+            if envelope.priority is None:
+                more["priority"] = item
+        item = envelope
+    queue.__class__.put(queue, item, block, timeout, **more)

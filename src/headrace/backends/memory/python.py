@@ -25,6 +25,15 @@ from time import monotonic
 from types import GenericAlias
 
 from headrace.backends.memory.heap import Entry, Heap
+from headrace.backends.memory.leasing import (
+    bury,
+    dead_letters_of,
+    lease,
+    number_of,
+    put_back_in_front,
+    put_with_headers,
+    retry,
+)
 from headrace.backends.memory.returning import bare, content, put_back, take_raw
 from headrace.backends.memory.waiting import Condition, Mutex
 from headrace.contract import Stats
@@ -34,6 +43,9 @@ TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
+
+    from headrace.backends.memory.dead import DeadLetter
+    from headrace.backends.memory.envelope import Envelope
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"]
 
@@ -409,7 +421,7 @@ class Queue:
                 )
             self.all_tasks_done.wait(remaining_until(deadline), unless=lambda: stop or not self.unfinished_tasks)
 
-    # -- what leases, retries and pools are made of: see csrc/returned.c ---------------------------
+    # -- what leases, retries and pools are made of: see contract.py and csrc/returned.c ------------
 
     def lease(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take the next item under a lease, which settles it or gives it back. Waits, and raises, as ``get`` does.
@@ -417,15 +429,11 @@ class Queue:
         ``with queue.lease() as lease:`` the item is done when the block ends, and is given back to the queue when
         the block raises. See ``headrace.Lease``.
         """
-        from headrace.backends.memory.leasing import lease
-
         return lease(self, block, timeout)
 
     @property
     def dead(self) -> Any:
         """The items that failed for good: see ``headrace.DeadLetters``."""
-        from headrace.backends.memory.leasing import dead_letters_of
-
         return dead_letters_of(self)
 
     def _take(
@@ -447,6 +455,40 @@ class Queue:
             except BaseException:
                 self.not_empty.notify()
                 raise
+
+    def _settle(self, raw: Any) -> None:
+        """The item of *raw* is done: by the class's method, for a pool may have put a guard before the object's."""
+        self.__class__.task_done(self)
+
+    def _retry(self, envelope: Envelope, delay: float, error: BaseException | None = None) -> DeadLetter | None:
+        """Deliver a taken item again after *delay* seconds, as its next attempt."""
+        return retry(self, envelope, delay, error)
+
+    def _put_back(self, envelope: Envelope) -> DeadLetter | None:
+        """Have a taken item that was not begun be the next one again."""
+        return put_back_in_front(self, envelope)
+
+    def _bury(self, envelope: Envelope, error: BaseException) -> DeadLetter:
+        """Make a dead letter of a taken item."""
+        return bury(self, envelope, error)
+
+    def _number(self, envelope: Envelope) -> int:
+        """The id of a taken item."""
+        return number_of(self, envelope)
+
+    def _extend(self, envelope: Envelope) -> None:
+        """Nothing to do: leases of this process do not run out."""
+
+    def _put_with_headers(
+        self,
+        item: Any,
+        headers: dict[str, str] | None,
+        block: bool = True,
+        timeout: float | None = None,
+        **more: Any,
+    ) -> None:
+        """``put`` with what a listener attached."""
+        put_with_headers(self, item, headers, block, timeout, **more)
 
     def _give_back(self, item: Any, front: bool = False) -> None:
         """Put back what ``_take`` took: whatever the bound, shut down or not, and still the same task."""

@@ -23,7 +23,7 @@ __all__ = ["bare", "content", "put_back", "take_raw"]
 
 def bare(raw: Any) -> Any:
     """The item in *raw*, which is an envelope or the item itself."""
-    return raw.item if raw.__class__ is Envelope else raw
+    return raw.item if type(raw) is Envelope else raw
 
 
 def content(entry: Any) -> Any:
@@ -51,7 +51,7 @@ def take_raw(queue: Any) -> Any:
 
 def opened_entry(entry: Any) -> Any:
     """What is in *entry*, in an envelope that knows the priority if it was given one."""
-    if not isinstance(entry, Entry) or not entry.keyed or entry.item.__class__ is Envelope:
+    if not isinstance(entry, Entry) or not entry.keyed or type(entry.item) is Envelope:
         return content(entry)
     envelope = Envelope(entry.item)
     envelope.priority = entry.key
@@ -71,7 +71,7 @@ def put_back(queue: Any, raw: Any, front: bool) -> None:
 
 
 def put_stray(queue: Any, raw: Any) -> None:
-    if raw.__class__ is not Envelope:
+    if type(raw) is not Envelope:
         queue._put(raw)
         return
     strays = book_of(queue).strays
@@ -84,7 +84,7 @@ def put_stray(queue: Any, raw: Any) -> None:
 
 
 def put_entry(queue: Any, raw: Any, front: bool) -> None:
-    priority = raw.priority if raw.__class__ is Envelope else None
+    priority = raw.priority if type(raw) is Envelope else None
     key = bare(raw) if priority is None else priority
     entries = queue._entries
     if entries is None:
