@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue as _standard
 
 __all__ = [
+    "DuplicateKey",
     "Empty",
     "Full",
     "HandlerSettled",
@@ -13,6 +14,7 @@ __all__ = [
     "LeaseLost",
     "NotSupported",
     "ShutDown",
+    "StorageError",
     "TakingStopped",
 ]
 
@@ -93,3 +95,35 @@ class TakingStopped(HeadraceError):
 
 class InvalidURL(HeadraceError, ValueError):
     """``headrace.open`` was given something that is not the URL of a queue."""
+
+
+class StorageError(HeadraceError, OSError):
+    """What keeps the items failed: a full disk, a file that is damaged, gone or somebody else's, a server that is down.
+
+    The call that raises it has changed nothing, unless the message says that this is not known.
+    """
+
+
+class DuplicateKey(HeadraceError, ValueError):
+    """An unfinished item has the key already, and ``on_duplicate="raise"`` was asked for. Nothing was put.
+
+    Attributes:
+        key: the key.
+        id: the number of the item that has it.
+    """
+
+    def __init__(self, key: object, number: int) -> None:
+        super().__init__(key, number)
+        self.key = key
+        self.id = number
+
+    def __str__(self) -> str:
+        return f"item {self.id} has the key {self.key!r} and is not done: on_duplicate='ignore' or 'replace' allow this"
+
+
+class EncodeError(HeadraceError, TypeError):
+    """An item that its queue cannot keep as bytes. The message names its type and what to do; nothing was put."""
+
+
+class DecodeError(HeadraceError, ValueError):
+    """A stored body that cannot be turned back into an item. The message says why."""
