@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue as _standard
 
 __all__ = [
+    "DecodeError",
     "DuplicateKey",
     "Empty",
+    "EncodeError",
     "Full",
     "HandlerSettled",
     "HeadraceError",
