@@ -13,7 +13,7 @@ import enum
 import msgspec
 
 from headrace.errors import EncodeError
-from headrace.serializers.base import refusal, shortened, type_name
+from headrace.serializers.base import refusal, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,6 +150,6 @@ def _remedy(part: Any) -> str:
     if callable(part):
         return f"put its name and arguments, or open the queue with serializer='cloudpickle' (not {type_name(kind)})"
     return (
-        f"put the data that it is made of, or open the queue with serializer='pickle' (an object such as "
-        f"{shortened(part)} is then kept whole, and reading it runs code)"
+        "put the data that it is made of, or open the queue with serializer='pickle', which keeps any object and runs "
+        "code when it is read"
     )
