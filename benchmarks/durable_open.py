@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -74,10 +73,12 @@ def _kill_with_large_wal(folder: Path, wal_bytes: int) -> int:
     """The number of items that the killed process had put."""
     folder.mkdir()
     words = [sys.executable, "-m", "benchmarks.durable_opened", "fill", str(folder / "queue.db"), str(wal_bytes)]
-    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != -signal.SIGKILL:
-        raise RuntimeError(f"the process that was to be killed ended with {done.returncode}")
-    return int(done.stdout)
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None  # it is a pipe
+            return int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 def _outcome(seconds: dict[str, list[float]], items: int, wal_bytes: int, note: str) -> Outcome:

@@ -6,10 +6,7 @@ It imports nothing before it is timed, for the imports are one of the figures.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -49,20 +46,20 @@ def _bare(file: Path) -> dict[str, float]:
 
 
 def _fill(file: Path, wal_bytes: int) -> None:
-    """Puts until the WAL is as large, says how many items, and is gone."""
+    """Puts until the WAL is as large, says how many items, and waits to be killed."""
     import apsw
 
     from benchmarks.durable_ours import open_queue
 
-    with closing(open_queue(file, durability="process")) as queue:
-        reader = apsw.Connection(str(file))
-        reader.execute("begin; select count(*) from sqlite_schema").fetchall()
-        wal, count = Path(f"{file}-wal"), 0
-        while not wal.exists() or wal.stat().st_size < wal_bytes:
-            queue.put_many([ITEM] * CHUNK)
-            count += CHUNK
-        print(count, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
+    queue = open_queue(file, durability="process")
+    reader = apsw.Connection(str(file))
+    reader.execute("begin; select count(*) from sqlite_schema").fetchall()
+    wal, count = Path(f"{file}-wal"), 0
+    while not wal.exists() or wal.stat().st_size < wal_bytes:
+        queue.put_many([ITEM] * CHUNK)
+        count += CHUNK
+    print(count, flush=True)
+    sys.stdin.read()
 
 
 if __name__ == "__main__":
