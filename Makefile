@@ -9,7 +9,7 @@ N      ?= 100
 
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-C_CORE := $(wildcard csrc/*.c csrc/*.h)
+C_CORE := $(wildcard csrc/*.c csrc/*.h csrc/bell/*.c csrc/bell/*.h)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -47,11 +47,11 @@ lint: $(VENV)/.stamp-dev $(VENV)/.stamp-core ## style, format and types
 	$(BIN)/ruff format --check
 	@$(MAKE) --no-print-directory types
 
-types: $(VENV)/.stamp-dev $(VENV)/.stamp-core ## mypy, pyright, and whether the C module has what its stub says
+types: $(VENV)/.stamp-dev $(VENV)/.stamp-core ## mypy, pyright, and whether the C modules have what their stubs say
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	@if ls src/headrace/backends/memory/_core*.so >/dev/null 2>&1; then \
-	  $(BIN)/python -m mypy.stubtest headrace.backends.memory._core; fi
+	  $(BIN)/python -m mypy.stubtest headrace.backends.memory._core headrace.backends.sqlite._bell; fi
 
 docs: $(VENV)/.stamp-docs $(VENV)/.stamp-core ## the reference of every public name as HTML, in build/docs
 	$(BIN)/pdoc --docformat google --output-directory build/docs headrace
@@ -103,7 +103,7 @@ wheels: $(VENV)/.stamp-venv ## the source archive and this Python's wheel, in di
 clean: ## remove all that was made, the virtual environment too
 	rm -rf .venv $(VENV) build dist wheelhouse src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
-	rm -f src/headrace/backends/memory/_core*.so src/headrace/backends/memory/_core*.pyd
+	rm -f src/headrace/backends/*/_*.so src/headrace/backends/*/_*.pyd
 
 # ---- the virtual environment ----
 # A stamp file says when a step was last done, so that a second run does nothing. .stamp-EXTRA: the package is installed

@@ -1,11 +1,12 @@
-"""Builds the C core; everything else about the package is in pyproject.toml.
+"""Builds the C core and the bell; everything else about the package is in pyproject.toml.
 
 The environment steers the build:
 
-HEADRACE_REQUIRE_C=1       a C core that does not build is an error (without it the pure-Python twin is installed alone)
+HEADRACE_REQUIRE_C=1       C that does not build is an error (without it the pure-Python twin is installed alone)
 HEADRACE_WERROR=1          warnings are errors
 HEADRACE_DEBUG=1           -O1 -g and assertions on: the C core checks its own consistency after each change
-HEADRACE_PARKER=python     threads sleep in Python's own locks, as on systems other than Linux (for testing that there)
+HEADRACE_PARKER=python     threads sleep in Python's own locks, and the bell polls, as on systems other than Linux
+                           (for testing that there)
 HEADRACE_SANITIZE=a,b      build with -fsanitize=a,b (and as HEADRACE_DEBUG)
 """
 
@@ -63,20 +64,25 @@ class BuildCore(build_ext):
         super().build_extensions()
 
 
+def extension(name: str, folder: str, portable: str) -> Extension:
+    """The C module of the sources in *folder*; the macro *portable* has it sleep as on systems other than Linux."""
+    return Extension(
+        name,
+        sources=sorted(glob(f"{folder}/*.c")),
+        include_dirs=["csrc"],
+        define_macros=[(portable, "1")] if PORTABLE_PARKER else [],
+        depends=[*sorted(glob("csrc/*.h")), *sorted(glob("csrc/bell/*.h")), "setup.py"],
+        optional=not is_set("HEADRACE_REQUIRE_C"),
+    )
+
+
 def extensions() -> list[Extension]:
-    """The C core, for CPython only: others run the pure-Python twin faster than C behind an emulated API."""
-    sources = sorted(glob("csrc/*.c"))
-    if not sources or sys.implementation.name != "cpython":
+    """The C modules, for CPython only: others run the pure-Python twins faster than C behind an emulated API."""
+    if not glob("csrc/*.c") or sys.implementation.name != "cpython":
         return []
     return [
-        Extension(
-            "headrace.backends.memory._core",
-            sources=sources,
-            include_dirs=["csrc"],
-            define_macros=[("HR_PARKER_PYTHREAD", "1")] if PORTABLE_PARKER else [],
-            depends=[*sorted(glob("csrc/*.h")), "setup.py"],
-            optional=not is_set("HEADRACE_REQUIRE_C"),
-        )
+        extension("headrace.backends.memory._core", "csrc", "HR_PARKER_PYTHREAD"),
+        extension("headrace.backends.sqlite._bell", "csrc/bell", "HR_BELL_POLL"),
     ]
 
 
