@@ -1,0 +1,162 @@
+"""``Prefetch``: items that are claimed a little ahead, for the consumers of a pool.
+
+A transaction for each item costs some forty microseconds, one for a hundred items hardly more. So as long as a pool
+works, whoever finds nothing here claims as many items as the pool's consumers take in ``AHEAD_SECONDS``, measured on
+the last ones: the bound is a time and not a number, since with slow handlers every item that lies here is one that
+another process could be at work on. What lies here for too long all the same goes back, and so does everything when
+the pool takes no more: undone, at its old place, with its delivery not counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from time import monotonic
+
+from headrace.backends.sqlite import bell, statements
+from headrace.errors import Empty, LeaseLost, ShutDown, TakingStopped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from headrace.backends.sqlite.delivery import Delivery
+    from headrace.backends.sqlite.queue import FileQueue
+    from headrace.backends.sqlite.statements import Claimed
+    from headrace.backends.sqlite.storage import Storage
+
+__all__ = ["AHEAD_SECONDS", "Prefetch"]
+
+AHEAD_SECONDS = 0.05
+STALE_SECONDS = 1.0
+MOST = 1000
+GROWTH = 4
+
+
+class Prefetch:
+    """What is claimed ahead for one queue object, while pools take from it."""
+
+    def __init__(self, queue: FileQueue[Any]) -> None:
+        self._queue = queue
+        # Claimed and not begun, the next one first. Taken from by anybody, in single calls.
+        self._ready: deque[Claimed] = deque()
+        # One thread claims at a time: the others shall find what it has claimed.
+        self._claiming = threading.Lock()
+        self._consumers = 0
+        self._count = 1
+        self._fetched_at = 0.0
+
+    def begin(self, consumers: int) -> None:
+        """A pool begins to take."""
+        if not self._consumers:
+            self._count = 1
+        self._consumers += consumers
+
+    def end(self) -> None:
+        """No pool takes any more."""
+        self._consumers = 0
+        self.give_back()
+
+    def take(
+        self, stop: list[Any] | None, block: bool, timeout: float | None, hand: list[Any] | None
+    ) -> Delivery:
+        """The next item, waited for; see the contract's ``_take``."""
+        queue = self._queue
+        held: list[Claimed] = []
+        try:
+            while True:
+                if stop:
+                    raise TakingStopped
+                if self._consumers:
+                    self._next_into(held, stop)
+                if not held:
+                    queue._claim(1, block, timeout, held, stop)
+                delivery = queue._delivery(held[0])
+                if delivery is None:
+                    held.clear()
+                    continue
+                delivery.is_limited = stop is None
+                if hand is not None:
+                    hand.append(delivery)
+                return delivery
+        except BaseException as interrupt:
+            if not hand:
+                queue._undo_later(held, interrupt)
+            raise
+
+    def _next_into(self, held: list[Claimed], stop: list[Any] | None) -> None:
+        """Take one that lies here, or claim some more. Leaves *held* empty where none waits."""
+        try:
+            held.append(self._ready.popleft())
+            return
+        except IndexError:
+            pass
+        if self._queue._state == 2:
+            return
+        with self._claiming:
+            try:
+                held.append(self._ready.popleft())
+                return
+            except IndexError:
+                pass
+            self._claim_some(held)
+
+    def _claim_some(self, held: list[Claimed]) -> None:
+        queue = self._queue
+        now = monotonic()
+        self._adapt(now)
+        rows: list[Claimed] = []
+        try:
+            try:
+                queue._claim(self._count, False, None, rows, None, True)
+            except (Empty, ShutDown):
+                return
+            self._fetched_at = monotonic()
+            held.append(rows[0])
+            self._ready.extend(rows[1:])
+            if len(rows) > 1:
+                queue._file.housekeeper.prefetching.add(self)
+                if queue._getters:
+                    bell.ring(queue._words, queue._items_word)
+        except BaseException as interrupt:
+            queue._undo_later([row for row in rows if row not in held and row not in self._ready], interrupt)
+            raise
+
+    def _adapt(self, now: float) -> None:
+        """Say how many to claim: as many as are taken in AHEAD_SECONDS, as far as that is known."""
+        passed = now - self._fetched_at
+        if passed <= 0 or not self._fetched_at:
+            return
+        fitting = int(self._count * AHEAD_SECONDS / passed)
+        self._count = max(1, min(fitting, self._count * GROWTH, MOST))
+
+    def stale_at(self) -> float:
+        """When what lies here has lain for too long, on the monotonic clock."""
+        return self._fetched_at + STALE_SECONDS if self._ready else monotonic() + 60.0
+
+    def return_stale(self) -> None:
+        """Give back what has lain here for too long."""
+        if self._ready and monotonic() >= self.stale_at():
+            self._count = 1
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Give back everything that lies here, undone."""
+        rows: list[Claimed] = []
+        while self._ready:
+            try:
+                rows.append(self._ready.pop())
+            except IndexError:
+                break
+        if not rows:
+            return
+        queue = self._queue
+
+        def step(s: Storage) -> None:
+            for row in rows:
+                try:
+                    statements.undo(s, queue._id, row[10], row[2])
+                except LeaseLost:
+                    pass
+
+        queue._run_or_later(step)

@@ -1,0 +1,138 @@
+"""The side file, ``jobs.db-headrace``: what the processes of one queue file share beside the database.
+
+It has three things, none of which has to survive a crash:
+
+- *the gate*: a lock on the whole file (``flock``). Whoever writes holds it, for some microseconds. SQLite's own lock is
+  taken by who asks at the right moment, so that of many one may wait for seconds; here the kernel keeps the line.
+- *words*: 32-bit numbers in shared memory, on which threads of any process wait (``bell.py``).
+- *slots*: for each process that may hold leases, its number, when it was last seen alive, and a lock on one byte, which
+  the kernel drops when the process dies, however it dies.
+
+The locks on bytes belong to the open file and not to the process ("open file description locks"), for those of the
+process are dropped by any ``close`` of the file in it. A forked child shares them: it closes the file at once, see
+``storage.py``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+
+__all__ = ["DRAINED", "ITEMS", "SLOTS", "SPACE", "Side", "word"]
+
+WORDS = 4096  # bytes where they begin
+QUEUES = 1024  # beyond that, queues share words: they are woken for each other's sake
+KINDS = 4
+ITEMS, SPACE, DRAINED = range(3)
+SLOTS = 4096
+_SLOTS_AT = WORDS + 4 * KINDS * QUEUES
+_SEEN = struct.Struct("@Q")
+_SLOT = struct.Struct("@QQ")  # the owner's number, and when it was seen alive, in nanoseconds of the monotonic clock
+SIZE = _SLOTS_AT + SLOTS * _SLOT.size
+_LOCKS_AT = 1 << 30  # bytes behind the end: a lock needs none that are there
+
+_HEADER = struct.Struct("@8sQ")
+_MAGIC = b"headrace"
+_FLOCK = struct.Struct("@hhqqi4x")
+_SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
+
+
+def word(queue: int, kind: int) -> int:
+    """The index of a queue's word of a kind."""
+    return WORDS // 4 + (queue % QUEUES) * KINDS + kind
+
+
+class Side:
+    """An open side file. Used by one thread at a time, but for ``words``.
+
+    Attributes:
+        words: the shared memory.
+        inode: which file this is: another one has taken its place if the path has another.
+        number: the same in other words, for the database: inodes are used again.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if os.fstat(self.fd).st_size < SIZE:
+                # Only ever longer, so that of two who do it none takes anything away.
+                os.ftruncate(self.fd, SIZE)
+            self.words = mmap.mmap(self.fd, SIZE)
+            self.inode = os.fstat(self.fd).st_ino
+            self.number = self._number()
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def _number(self) -> int:
+        """The number of this file, given by whoever opens it first."""
+        self.enter()
+        try:
+            magic, number = _HEADER.unpack_from(self.words)
+            if magic != _MAGIC:
+                number = int.from_bytes(os.urandom(7), "big")
+                _HEADER.pack_into(self.words, 0, _MAGIC, number)
+            return int(number)
+        finally:
+            self.leave()
+
+    # -- the gate --------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Wait for the gate, and close it behind oneself."""
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def leave(self) -> None:
+        """Open it for the next. Also if it was not closed."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    # -- slots -----------------------------------------------------------------------------------
+
+    def try_lock(self, slot: int) -> bool:
+        """Lock a slot, unless another process has. True if it is ours now."""
+        try:
+            self._lock(slot, fcntl.F_WRLCK)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def unlock(self, slot: int) -> None:
+        self._lock(slot, fcntl.F_UNLCK)
+
+    def _lock(self, slot: int, kind: int) -> None:
+        if _SET_LOCK is None:
+            how = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.lockf(self.fd, how, 1, _LOCKS_AT + slot)
+            return
+        fcntl.fcntl(self.fd, _SET_LOCK, _FLOCK.pack(kind, os.SEEK_SET, _LOCKS_AT + slot, 1, 0))
+
+    def slot(self, number: int) -> tuple[int, int]:
+        """The owner of a slot, and when it was last seen alive."""
+        owner, seen = _SLOT.unpack_from(self.words, _SLOTS_AT + number * _SLOT.size)
+        return owner, seen
+
+    def set_owner(self, number: int, owner: int, seen: int) -> None:
+        """Say whose a slot is; 0 is nobody's. Only behind the gate."""
+        _SLOT.pack_into(self.words, _SLOTS_AT + number * _SLOT.size, owner, seen)
+
+    def beat(self, number: int, seen: int) -> None:
+        """Say that the owner of a slot is alive. Touches no more than that: somebody may just be taking its leases."""
+        _SEEN.pack_into(self.words, _SLOTS_AT + number * _SLOT.size + 8, seen)
+
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to this file."""
+        try:
+            return os.stat(self.path).st_ino == self.inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let go of the file, and with it of its locks. Who still waits on a word keeps the memory."""
+        os.close(self.fd)
+        try:
+            self.words.close()
+        except BufferError:
+            pass

@@ -1,0 +1,353 @@
+"""``Storage``: one queue file, as one process has it open. Every change goes through ``run``.
+
+*One transaction at a time.* The threads of a process line up at a lock, its processes at the gate of the side file.
+Whoever comes through does what all threads behind it are waiting to do as well, in one transaction (flat combining:
+Hendler, Incze, Shavit, Tzafrir, 2010). A lone thread finds the lock free and hands nothing over.
+
+*Safe on disk.* Commits do not wait for the disk (``synchronous=NORMAL``): what is committed survives the death of
+every process, and a power cut leaves the file whole, without the last moments. A put that promises more calls
+``fdatasync`` on the write-ahead log after its commit, outside of all locks, so that one call serves everybody who has
+committed before it began. That is what ``synchronous=FULL`` does, but for the lock. It would stop being right if the
+log could be another file than the one that is open here, and it cannot: SQLite deletes it only when nobody has the
+database open.
+
+*Interrupts* (Ctrl-C, a signal handler that raises) may strike between any two instructions. So the fate of a batch is
+never noted down, it is read off: who comes next, or the interrupted thread itself, asks the connection whether the
+transaction is still open (``_repair``), and there is one word, ``Batch.is_committed``, that says it to all who wait.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from time import time_ns
+
+import apsw
+
+from headrace.backends.sqlite import bell
+from headrace.backends.sqlite.explained import explained
+from headrace.errors import HeadraceError, StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    from headrace.backends.sqlite.side import Side
+
+    Operation: TypeAlias = Callable[["Storage"], Any]
+
+__all__ = ["Storage"]
+
+# The write-ahead log is copied into the database, in a commit, when it has so many pages: 16 MB.
+CHECKPOINT_PAGES = 4000
+# Milliseconds to wait for a writer that does not know the gate.
+BUSY_MS = 10_000
+
+
+class Batch:
+    """What is done in one transaction."""
+
+    __slots__ = ("has_begun", "has_failed", "is_committed", "number", "rings", "tickets")
+
+    def __init__(self, number: int, tickets: list[Ticket]) -> None:
+        self.number = number
+        self.tickets = tickets
+        self.has_begun = False
+        self.has_failed = False
+        self.is_committed = False
+        # Words to ring once it is committed, and for how many.
+        self.rings: dict[int, int] = {}
+
+
+class Ticket:
+    """Something that a thread wants done."""
+
+    __slots__ = ("batch", "error", "operation", "result")
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.batch: Batch | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.batch is not None and self.batch.is_committed
+
+
+class Storage:
+    """An open queue file. All methods may be called from any thread.
+
+    Attributes:
+        execute: the connection's; for operations, in their transaction, alone.
+        now: the time of the transaction, in microseconds since the epoch.
+        path: of the file.
+    """
+
+    def __init__(self, path: str, side: Side, connect: Callable[[], apsw.Connection]) -> None:
+        self.path = path
+        self.side = side
+        self._connect = connect
+        self._use(connect())
+        self.now = 0
+        self.process = os.getpid()
+        self.inode = os.stat(path).st_ino
+        # Called in each transaction before all else.
+        self.before: Callable[[Storage], None] = lambda storage: None
+        # Reentrant only so that it can be asked whose it is.
+        self._leading = threading.RLock()
+        self._pending: deque[Ticket] = deque()
+        # The one at work, whose fate is read off by _repair. Changed by the leader.
+        self.batch: Batch | None = None
+        self._number = 0
+        self._syncing = threading.Lock()
+        self._synced = 0
+        self._committed = 0
+        # Why nothing can be promised any more.
+        self._broken: OSError | None = None
+        self._wal: int | None = None
+        self.is_closed = False
+
+    def _use(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+        self._is_connected = True
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def run(self, operation: Operation, sync: bool = False) -> Any:
+        """Call *operation* in a transaction, and return what it returns when that is committed.
+
+        An operation that raises a HeadraceError must have changed nothing. With *sync*, what was committed is
+        safe on disk on return.
+
+        Raises:
+            StorageError: the file failed; nothing was changed, unless it says so.
+        """
+        self._refuse_nested()
+        leading = self._leading
+        ticket = Ticket(operation)
+        self._pending.append(ticket)
+        try:
+            with leading:
+                if not ticket.is_done:
+                    self._lead(ticket)
+        except BaseException as error:
+            self._withdraw(ticket, error)
+            raise
+        if ticket.error is not None:
+            raise ticket.error
+        if sync:
+            assert ticket.batch is not None
+            self._sync(ticket.batch.number)
+        return ticket.result
+
+    def is_leading(self) -> bool:
+        """Whether this thread is in the middle of a transaction: we are in a destructor or a signal handler."""
+        return bool(self._leading._is_owned())  # type: ignore[attr-defined]  # pyright: ignore
+
+    def _refuse_nested(self) -> None:
+        if self.is_leading():
+            raise StorageError(
+                f"{self.path}: a signal handler or a destructor has interrupted this thread in the middle of its own "
+                "call on the queue, and cannot use the queue now: put from another thread, or into a queue.SimpleQueue"
+            )
+
+    def _withdraw(self, ticket: Ticket, error: BaseException) -> None:
+        """An interrupt has ended the wait for *ticket*: it is not to be done any more, if it has not been."""
+        if not ticket.is_done:
+            try:
+                self._pending.remove(ticket)
+            except ValueError:
+                pass
+
+    def _lead(self, ticket: Ticket) -> None:
+        """Do everything that is pending."""
+        self._repair()
+        tickets = [one for one in list(self._pending) if not one.is_done]
+        try:
+            self._do(tickets)
+        except apsw.Error as error:
+            if len(tickets) == 1:
+                raise explained(error, self.path) from error
+            # Of several, each shall have its own verdict: the others' would not be told apart from it.
+            for one in tickets:
+                self._do_alone(one)
+        finally:
+            self._forget_done()
+
+    def _do_alone(self, ticket: Ticket) -> None:
+        try:
+            self._do([ticket])
+        except apsw.Error as error:
+            ticket.error = explained(error, self.path)
+            ticket.error.__cause__ = error
+            batch = Batch(self._number, [ticket])
+            batch.is_committed = True  # there is nothing more to come
+            ticket.batch = batch
+
+    def _forget_done(self) -> None:
+        pending = self._pending
+        while pending and pending[0].is_done:
+            pending.popleft()
+
+    def _do(self, tickets: list[Ticket]) -> None:
+        number = self._number = self._number + 1
+        batch = Batch(number, tickets)
+        for ticket in tickets:
+            ticket.batch = batch
+            ticket.error = None
+        self.batch = batch
+        execute = self.execute
+        side = self.side
+        try:
+            side.enter()
+            if self.is_closed:
+                raise StorageError(f"{self.path} was closed")
+            if not self._is_connected:
+                self._use(self._connect())
+            self._check_file()
+            self.now = time_ns() // 1000
+            execute("BEGIN IMMEDIATE")
+            batch.has_begun = True
+            self.before(self)
+            for ticket in tickets:
+                try:
+                    ticket.result = ticket.operation(self)
+                except HeadraceError as error:
+                    ticket.error = error
+            execute("COMMIT")
+        except apsw.Error:
+            batch.has_failed = True
+            raise
+        finally:
+            self._repair()
+
+    def _repair(self) -> None:
+        """Find out what became of the batch at work, and leave nothing open. By the leader."""
+        batch = self.batch
+        if batch is None:
+            return
+        try:
+            if self.connection.in_transaction:
+                self.execute("ROLLBACK")
+            elif batch.has_begun and not batch.has_failed:
+                self._committed = batch.number
+                batch.is_committed = True
+        finally:
+            self.side.leave()
+        for word, count in batch.rings.items() if batch.is_committed else ():
+            bell.ring(self.side.words, word, count)
+        self.batch = None
+
+    def ring(self, word: int, count: int = bell.ALL) -> None:
+        """Have a word rung once the transaction is committed. For operations."""
+        assert self.batch is not None
+        rings = self.batch.rings
+        rings[word] = rings.get(word, 0) + count if count != bell.ALL else bell.ALL
+
+    def _check_file(self) -> None:
+        """Raise if the path leads to another file: what was put into this one would be gone with it."""
+        try:
+            if os.stat(self.path).st_ino == self.inode:
+                return
+            what = "was replaced by another file"
+        except FileNotFoundError:
+            what = "was deleted"
+        raise StorageError(f"{self.path} {what} while it was open: nothing is put into it any more; open it again")
+
+    # -- the disk --------------------------------------------------------------------------------
+
+    def _sync(self, number: int) -> None:
+        """Wait until the batch *number*, which is committed, is safe on disk."""
+        if self._synced >= number:
+            return
+        with self._syncing:
+            if self._synced >= number:
+                return
+            if self._broken is not None:
+                raise StorageError(f"{self.path}: {self._broken.strerror}; open the file again") from self._broken
+            committed = self._committed
+            try:
+                sync_data(self._wal_descriptor())
+            except OSError as error:
+                # What the kernel could not write it has thrown away, and it says so only once.
+                self._broken = error
+                raise StorageError(
+                    f"{self.path}: the disk does not take what was put ({error.strerror}); whether it is there after "
+                    "a power cut is not known: open the file again"
+                ) from error
+            self._synced = committed
+
+    def sync(self) -> None:
+        """Wait until all that this process has committed so far is safe on disk. Raises StorageError."""
+        self._sync(self._committed)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def look(self, statement: str, bindings: tuple[object, ...] = ()) -> list[Any]:
+        """The rows that a query finds, without waiting for other processes."""
+        self._refuse_nested()
+        try:
+            with self._leading:
+                self._repair()
+                if self.is_closed:
+                    raise StorageError(f"{self.path} was closed")
+                if not self._is_connected:
+                    self._use(self._connect())
+                return self.execute(statement, bindings).fetchall()
+        except apsw.Error as error:
+            raise explained(error, self.path) from error
+
+    # -- forks and the end -----------------------------------------------------------------------
+
+    def disconnect(self, *, for_good: bool) -> None:
+        """Close the database. With the lock held by who calls; not in the middle of a transaction.
+
+        Args:
+            for_good: copy the write-ahead log into the database, if nobody else has it open, and connect no more.
+        """
+        with self._syncing:
+            if self._wal is not None:
+                wal, self._wal = self._wal, None
+                os.close(wal)
+            if for_good:
+                self.is_closed = True
+            if self._is_connected:
+                if not for_good:
+                    self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                self._is_connected = False
+                self.connection.close(True)
+
+    def hold(self) -> bool:
+        """Keep all other threads out, before a fork. False if this thread is in the middle of a transaction itself."""
+        if self.is_leading():
+            return False
+        self._leading.acquire()
+        self._repair()
+        return True
+
+    def let_go(self) -> None:
+        """Let them in again."""
+        self._leading.release()
+
+    def _wal_descriptor(self) -> int:
+        if self._wal is None:
+            self._wal = os.open(self.path + "-wal", os.O_RDWR | os.O_CLOEXEC)
+        return self._wal
+
+
+def sync_data(descriptor: int) -> None:
+    """Have what was written to a file safe on disk. A function of its own, for tests to cut the power at."""
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)
+        return
+    import fcntl
+
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS: fsync alone leaves it in the disk's cache
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # type: ignore[attr-defined]
+    else:
+        os.fsync(descriptor)
