@@ -40,6 +40,9 @@ __all__ = ["FileQueue"]
 SAFETY_SECONDS = 1.0
 # Items that one transaction puts or claims.
 MOST_AT_ONCE = 10_000
+# Items, and seconds, that put_many draws from an iterator before it puts them.
+MOST_DRAWN = 1000
+DRAWING_SECONDS = 0.005
 
 OPEN, DRAINING, ENDED = range(3)
 
@@ -273,43 +276,86 @@ class FileQueue(Subscriptable[T]):
     def put_many(
         self, items: Iterable[T], block: bool = True, timeout: float | None = None, *, priority: int = 0
     ) -> None:
-        """Put all *items*, in their order and, where there is room, in one transaction.
+        """Put all *items*, in their order, as many in a transaction as there are and as there is room for.
+
+        A list or tuple goes in by ten thousands. From other iterables it draws as many as there is room for, a
+        thousand at most, and puts them; sooner, when drawing them takes longer than some milliseconds.
 
         Raises:
-            Full, ShutDown: ``put_count`` of the error says how many went in.
-            EncodeError: nothing of the items behind the last full 10,000 was put.
+            Full, ShutDown: ``put_count`` of the error says how many went in; ``pending`` holds what had been drawn from
+                an iterator already.
+            EncodeError: an item cannot be encoded; it and those behind it were not put, and perhaps some before it.
         """
         deadline = deadline_after(timeout) if block else None
-        count = 0
-        rows: list[Put] = []
+        if isinstance(items, (list, tuple)):
+            self._put_sequence(items, block, deadline, priority)
+        else:
+            self._put_iterable(iter(items), block, deadline, priority)
+
+    def _put_sequence(self, items: Any, block: bool, deadline: float | None, priority: int) -> None:
         encode, code = self._encode, self._code
-        iterator = iter(items)
-        while True:
-            rows = [(code, encode(item), priority, None, None, None) for item in taken(iterator, MOST_AT_ONCE)]
-            if not rows:
-                return
+        for start in range(0, len(items), MOST_AT_ONCE):
+            some = items[start : start + MOST_AT_ONCE] if len(items) > MOST_AT_ONCE else items
+            rows: list[Put] = [(code, encode(item), priority, None, None, None) for item in some]
             try:
-                count += self._put_rows(rows, block, deadline)
+                self._put_rows(rows, block, deadline)
             except (Full, ShutDown) as error:
+                error.put_count += start
+                raise
+
+    def _put_iterable(self, source: Iterator[Any], block: bool, deadline: float | None, priority: int) -> None:
+        count = 0
+        while True:
+            items: list[Any] = []
+            rows: list[Put] = []
+            problem: BaseException | None = None
+            try:
+                self._draw(source, items, rows, priority)
+            except Exception as error:
+                problem = error
+            try:
+                self._put_rows(rows, block, deadline)
+            except (Full, ShutDown) as error:
+                error.pending = tuple(items[error.put_count :])
                 error.put_count += count
                 raise
+            count += len(rows)
+            if problem is not None:
+                raise problem
+            if not rows:
+                return
 
-    def _put_rows(self, rows: list[Put], block: bool, deadline: float | None) -> int:
+    def _draw(self, source: Iterator[Any], items: list[Any], rows: list[Put], priority: int) -> None:
+        """Draw as much as there is room for, and encode it."""
+        encode, code = self._encode, self._code
+        maxsize, waiting = self._counters("maxsize, waiting")
+        most = MOST_DRAWN if maxsize <= 0 else max(1, min(maxsize - waiting, MOST_DRAWN))
+        if self._state:
+            most = 1  # it will be refused
+        give_up_at = monotonic() + DRAWING_SECONDS
+        for item in source:
+            items.append(item)
+            rows.append((code, encode(item), priority, None, None, None))
+            if len(rows) >= most or monotonic() > give_up_at:
+                return
+
+    def _put_rows(self, rows: list[Put], block: bool, deadline: float | None) -> None:
         put = 0
-        while put < len(rows):
-            rest = rows[put:] if put else rows
+        try:
+            while put < len(rows):
+                rest = rows[put:] if put else rows
 
-            def step(s: Storage, rest: list[Put] = rest) -> int:
-                return statements.put(s, self._id, rest)
+                def step(s: Storage, rest: list[Put] = rest) -> int:
+                    return statements.put(s, self._id, rest)
 
-            try:
                 put += self._put_with(step, block, remaining_until(deadline), sync=False)
-            except (Full, ShutDown) as error:
-                error.put_count = put
+        except (Full, ShutDown) as error:
+            error.put_count = put
+            if put:
                 self._sync()
-                raise
-        self._sync()
-        return put
+            raise
+        if put:
+            self._sync()
 
     def _sync(self) -> None:
         if self._is_synced:
@@ -321,36 +367,38 @@ class FileQueue(Subscriptable[T]):
 
     def _put_with(self, step: Any, block: bool, timeout: float | None, *, sync: bool = True) -> int:
         """Take a step that puts something, when there is room for it. Returns what it does: how many went in."""
-        deadline = deadline_after(timeout) if block else None
+        if self._state:
+            raise ShutDown
+        # As in queue.Queue, a time limit is looked at where there is a bound.
+        deadline = deadline_after(timeout) if block and timeout is not None and self.maxsize > 0 else None
         storage = self._storage
         is_synced = sync and self._is_synced
-        while True:
-            if self._state:
-                raise ShutDown
-            seen = bell.read(self._words, self._space_word)
-            put: int = storage.run(step, is_synced)
-            if put:
-                return put
-            if not block:
-                raise Full
-            self._wait(self._putters, self._space_word, seen, deadline, Full)
+        with Blocked(self._putters) as blocked:
+            while True:
+                if self._state:
+                    raise ShutDown
+                seen = bell.read(self._words, self._space_word)
+                put: int = storage.run(step, is_synced)
+                if put:
+                    return put
+                if not block:
+                    raise Full
+                blocked.begin()
+                self._wait(self._space_word, seen, deadline, Full)
 
     def _wait(
-        self, waiters: list[int], index: int, seen: int, deadline: float | None, late: type[Exception], least: float = SAFETY_SECONDS
+        self, index: int, seen: int, deadline: float | None, late: type[Exception], longest: float = SAFETY_SECONDS
     ) -> None:
-        """Sleep until a word is rung, or a little longer than *least* seconds. Raises *late* behind the deadline."""
+        """Sleep until a word is rung, or for *longest* seconds. Raises *late* behind the deadline."""
         remaining = remaining_until(deadline)
         if remaining is not None and remaining <= 0:
             raise late
-        waiters.append(1)
         try:
-            bell.wait(self._words, index, seen, least if remaining is None else min(least, remaining))
+            bell.wait(self._words, index, seen, longest if remaining is None else min(longest, remaining))
         except BaseException:
             # The ring may have been for this thread: let another one have it.
             bell.ring(self._words, index, 1)
             raise
-        finally:
-            waiters.pop()
 
     # -- taking ----------------------------------------------------------------------------------
 
@@ -422,7 +470,11 @@ class FileQueue(Subscriptable[T]):
         alone: bool = False,
     ) -> None:
         """Lease items into *hand*: at least one on return."""
-        deadline = deadline_after(timeout) if block else None
+        try:
+            deadline = deadline_after(timeout) if block and timeout is not None else None
+        except ValueError:
+            self._raise_if_drained(stop)
+            raise
         storage = self._storage
         withdrawn = False
 
@@ -433,37 +485,39 @@ class FileQueue(Subscriptable[T]):
             owner = self._file.owner
             owner.enlist(s)
             hand.extend(statements.claim(s, self._id, owner.number, count, alone))
+            if not hand and self._return_lost(s):
+                hand.extend(statements.claim(s, self._id, owner.number, count, alone))
             if hand and self._announced != owner.number:
                 # Others that wait learn that there is one more process whose death they want to hear of.
                 self._announced = owner.number
                 s.ring(self._items_word)
 
         try:
-            while True:
-                if stop:
-                    raise TakingStopped
-                if self._state == ENDED:
-                    raise ShutDown
-                seen = bell.read(self._words, self._items_word)
-                storage.run(step)
-                if hand:
+            with Blocked(self._getters) as blocked:
+                while True:
                     if stop:
-                        # Told to end meanwhile: it is not begun.
                         raise TakingStopped
-                    self._file.housekeeper.start()
-                    return
-                if storage.run(self._look_for_lost):
-                    continue
-                self._raise_if_drained(stop)
-                if not block:
-                    raise Empty
-                self._wait(self._getters, self._items_word, seen, deadline, Empty, self._longest_wait())
+                    if self._state == ENDED:
+                        raise ShutDown
+                    seen = bell.read(self._words, self._items_word)
+                    storage.run(step)
+                    if hand:
+                        if stop:
+                            # Told to end meanwhile: it is not begun.
+                            raise TakingStopped
+                        self._file.housekeeper.start()
+                        return
+                    self._raise_if_drained(stop)
+                    if not block:
+                        raise Empty
+                    blocked.begin()
+                    self._wait(self._items_word, seen, deadline, Empty, self._longest_wait())
         except BaseException:
             withdrawn = True
             raise
 
-    def _look_for_lost(self, s: Storage) -> int:
-        """Have what dead processes held. Returns how many items."""
+    def _return_lost(self, s: Storage) -> int:
+        """Have what dead processes held wait again. Returns how many items. A step of a transaction."""
         ((leased,),) = s.execute("SELECT leased FROM queue WHERE id = ?", (self._id,)).fetchall()
         if not leased:
             return 0
@@ -543,9 +597,12 @@ class FileQueue(Subscriptable[T]):
 
     @contextmanager
     def item(self, block: bool = True, timeout: float | None = None) -> Iterator[T]:
-        """A block that has an item: done when it ends, to be delivered again if it raises."""
-        with self.lease(block, timeout) as lease:
+        """A block that has an item, which is done when it ends, however it does. ``lease`` gives back what fails."""
+        lease = self.lease(block, timeout)
+        try:
             yield lease.item
+        finally:
+            lease.done()
 
     # -- settling --------------------------------------------------------------------------------
 
@@ -598,13 +655,17 @@ class FileQueue(Subscriptable[T]):
         self._check_is_own(owner)
         if file.owner.number == owner and file.owner.is_sure():
             file.settle_soon(self._id, owner, number)
-            if self._state:
-                # Who waits for the end wants to know.
-                file.write()
-                bell.ring(self._words, self._items_word)
+            self._tell_the_end()
             return
         if not self._storage.run(lambda s: statements.settle(s, self._id, owner, [number])):
             raise lost(number)
+
+    def _tell_the_end(self) -> None:
+        """If this object was shut down, what it holds may have been the last: let those look who wait for that."""
+        if self._state:
+            self._file.write()
+            bell.ring(self._words, self._items_word)
+            bell.ring(self._words, self._drained_word)
 
     def _check_is_own(self, owner: int) -> None:
         if self._process != os.getpid():
@@ -627,11 +688,11 @@ class FileQueue(Subscriptable[T]):
             if stop:
                 raise TakingStopped
             seen = bell.read(self._words, self._drained_word)
-            storage.run(self._look_for_lost)
+            storage.run(self._return_lost)
             unfinished, leased = self._counters("waiting + delayed + leased, leased")
             if not unfinished or (self._state == ENDED and not (leased and self._holds_any())):
                 return
-            self._wait([], self._drained_word, seen, deadline, TimeoutError)
+            self._wait(self._drained_word, seen, deadline, TimeoutError)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -829,8 +890,13 @@ class FileQueue(Subscriptable[T]):
             return statements.retry(s, self._id, envelope.owner, number, ready_at, why, limited=envelope.is_limited)
 
         is_alive = self._run_or_later(step)
+        self._tell_the_end_unless_leading()
         envelope.attempt += 1
         return None if is_alive is not False else self.dead[number]
+
+    def _tell_the_end_unless_leading(self) -> None:
+        if not self._file.storage.is_leading():
+            self._tell_the_end()
 
     def _run_or_later(self, step: Any) -> Any:
         """Take a step now; by the housekeeper where this is a destructor that has interrupted a transaction."""
@@ -843,6 +909,7 @@ class FileQueue(Subscriptable[T]):
         self._check_is_own(envelope.owner)
         number = envelope.id
         self._run_or_later(lambda s: statements.undo(s, self._id, envelope.owner, number))
+        self._tell_the_end_unless_leading()
 
     def _bury(self, envelope: Delivery, error: BaseException) -> FileDeadLetter:
         from headrace.backends.memory.dead import said as last_line
@@ -853,6 +920,7 @@ class FileQueue(Subscriptable[T]):
         assert number is not None
         text, traceback = last_line(error).strip(), traceback_of(error)
         self._storage.run(lambda s: statements.bury(s, self._id, envelope.owner, number, text, traceback))
+        self._tell_the_end()
         return self.dead[number]
 
     def _number(self, envelope: Delivery) -> int:
@@ -901,6 +969,28 @@ class FileQueue(Subscriptable[T]):
         return f"<FileQueue {self.path}#{self.name}>"
 
 
+class Blocked:
+    """Counts a thread among those that are blocked, from ``begin`` to the end of the block."""
+
+    __slots__ = ("_count", "_has_begun")
+
+    def __init__(self, count: list[int]) -> None:
+        self._count = count
+        self._has_begun = False
+
+    def begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._count.append(1)
+
+    def __enter__(self) -> Blocked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_begun:
+            self._count.pop()
+
+
 def microseconds(name: str, seconds: float) -> int:
     """Seconds in whole microseconds. Raises unless they are a number, 0 or more."""
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -908,13 +998,6 @@ def microseconds(name: str, seconds: float) -> int:
     if not 0 <= seconds < 1e12:
         raise ValueError(f"{name!r} must be a number of seconds, 0 or more, not {seconds!r}")
     return int(seconds * 1e6)
-
-
-def taken(iterator: Iterator[Any], count: int) -> list[Any]:
-    """The next *count* things of an iterator, or what is left of it."""
-    from itertools import islice
-
-    return list(islice(iterator, count))
 
 
 def said(error: BaseException) -> str:

@@ -247,7 +247,7 @@ class Storage:
         """Have a word rung once the transaction is committed. For operations."""
         assert self.batch is not None
         rings = self.batch.rings
-        rings[word] = rings.get(word, 0) + count if count != bell.ALL else bell.ALL
+        rings[word] = min(rings.get(word, 0) + count, bell.ALL)
 
     def _check_file(self) -> None:
         """Raise if the path leads to another file: what was put into this one would be gone with it."""
