@@ -25,6 +25,8 @@ NETWORK = frozenset(
     | {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "virtiofs", "vboxsf"}
 )
 CACHE_KIB = 16_384
+# Of new files. A commit writes whole pages: smaller ones make single puts cheaper, and long bodies dearer.
+PAGE_SIZE = 2048
 HEADER = 100  # bytes
 MAGIC = b"SQLite format 3\0"
 
@@ -99,13 +101,14 @@ def connect(path: str, side: Side, *, is_safe: bool) -> apsw.Connection:
     try:
         connection = apsw.Connection(path, statementcachesize=128)
         connection.set_busy_timeout(BUSY_MS)
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}").fetchall()
         # The tables first: so the header of the file itself tells what it is, whatever becomes of the log.
         _prepare(connection, side)
         _use_write_ahead_log(connection, path)
         for pragma in (
             f"synchronous = {'NORMAL' if is_safe else 'OFF'}",
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-            f"journal_size_limit = {CHECKPOINT_PAGES * 4096}",
+            f"journal_size_limit = {CHECKPOINT_PAGES * PAGE_SIZE}",
             f"cache_size = -{CACHE_KIB}",
             "trusted_schema = OFF",
             "checkpoint_fullfsync = ON",

@@ -32,6 +32,8 @@ __all__ = ["ACK_SECONDS", "QueueFile", "open_file"]
 # means that the item is done twice.
 ACK_SECONDS = 0.05
 
+NOTHING_SENT: tuple[Batch | None, list[Settled]] = (None, [])
+
 
 class QueueFile:
     """An open file. Shared by all queue objects of the process that have it open in the same way."""
@@ -52,7 +54,7 @@ class QueueFile:
         # What was settled and is not written yet. Appended to by anybody, taken out by who leads a transaction.
         self.settled: deque[Settled] = deque()
         # What is in the transaction at work, or in the last one, and that one.
-        self._sent: tuple[Batch | None, list[Settled]] = (None, [])
+        self._sent: tuple[Batch | None, list[Settled]] = NOTHING_SENT
         self.is_abandoned = False
         self.children_may_not = False
 
@@ -74,10 +76,13 @@ class QueueFile:
 
     def _write_settled(self, s: Storage) -> None:
         batch, sent = self._sent
-        if not sent or (batch is not None and batch.is_committed):
+        if not sent and not self.settled:
+            return
+        if batch is not None and batch.is_committed:
             sent = []
         new = list(self.settled)
         if not new and not sent:
+            self._sent = NOTHING_SENT
             return
         everything = sent + new
         self._sent = (s.batch, everything)
@@ -107,6 +112,10 @@ class QueueFile:
             if self.key is not None and _open.get(self.key) is self:
                 del _open[self.key]
         self.close()
+
+    def release_soon(self) -> None:
+        """One user less, said by a destructor: the housekeeper closes the file if it was the last."""
+        self.housekeeper.release()
 
     def close(self) -> None:
         """Write what is to be written, give back what is held, close the file."""

@@ -47,6 +47,8 @@ class Housekeeper:
         self._pipe: tuple[int, int] | None = None
         # Steps of transactions that somebody wants done who cannot do them himself.
         self._errands: deque[Callable[[Storage], object]] = deque()
+        # One for each user of the file that is gone without having said so.
+        self._gone: deque[int] = deque()
         # When settlements are to be written; None where nothing is to be.
         self._write_at: float | None = None
         self._is_stopped = False
@@ -69,6 +71,11 @@ class Housekeeper:
     def do(self, errand: Callable[[Storage], object]) -> None:
         """Do a step of a transaction, soon. A LeaseLost in it is nothing."""
         self._errands.append(errand)
+        self.nudge()
+
+    def release(self) -> None:
+        """A user of the file is gone."""
+        self._gone.append(1)
         self.nudge()
 
     def watch_owners(self) -> None:
@@ -142,6 +149,7 @@ class Housekeeper:
             try:
                 found = poll.poll(wait * 1000)
                 self._look(found, pipe[0], poll)
+                self._release_the_gone()
                 if monotonic() >= swept_at + SWEEP_SECONDS:
                     swept_at = monotonic()
                     self._in_transaction(statements.drop_expired_records)
@@ -190,6 +198,12 @@ class Housekeeper:
         for queue in list(self.prefetching):
             queue.return_stale()
         self._see_the_dead(file, ready, poll)
+
+    def _release_the_gone(self) -> None:
+        file = self._file()
+        while self._gone and file is not None:
+            self._gone.popleft()
+            file.release()
 
     def _do_errands(self) -> None:
         while self._errands:

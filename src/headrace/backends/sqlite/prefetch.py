@@ -34,12 +34,15 @@ GROWTH = 4
 
 
 class Prefetch:
-    """What is claimed ahead for one queue object, while pools take from it."""
+    """What is claimed ahead for one queue object, while pools take from it.
+
+    Attributes:
+        ready: claimed and not begun, the next one first. Taken from by anybody, in single calls.
+    """
 
     def __init__(self, queue: FileQueue[Any]) -> None:
         self._queue = queue
-        # Claimed and not begun, the next one first. Taken from by anybody, in single calls.
-        self._ready: deque[Claimed] = deque()
+        self.ready: deque[Claimed] = deque()
         # One thread claims at a time: the others shall find what it has claimed.
         self._claiming = threading.Lock()
         self._consumers = 0
@@ -87,7 +90,7 @@ class Prefetch:
     def _next_into(self, held: list[Claimed], stop: list[Any] | None) -> None:
         """Take one that lies here, or claim some more. Leaves *held* empty where none waits."""
         try:
-            held.append(self._ready.popleft())
+            held.append(self.ready.popleft())
             return
         except IndexError:
             pass
@@ -95,7 +98,7 @@ class Prefetch:
             return
         with self._claiming:
             try:
-                held.append(self._ready.popleft())
+                held.append(self.ready.popleft())
                 return
             except IndexError:
                 pass
@@ -113,13 +116,13 @@ class Prefetch:
                 return
             self._fetched_at = monotonic()
             held.append(rows[0])
-            self._ready.extend(rows[1:])
+            self.ready.extend(rows[1:])
             if len(rows) > 1:
                 queue._file.housekeeper.prefetching.add(self)
                 if queue._getters:
                     bell.ring(queue._words, queue._items_word)
         except BaseException as interrupt:
-            queue._undo_later([row for row in rows if row not in held and row not in self._ready], interrupt)
+            queue._undo_later([row for row in rows if row not in held and row not in self.ready], interrupt)
             raise
 
     def _adapt(self, now: float) -> None:
@@ -132,20 +135,20 @@ class Prefetch:
 
     def stale_at(self) -> float:
         """When what lies here has lain for too long, on the monotonic clock."""
-        return self._fetched_at + STALE_SECONDS if self._ready else monotonic() + 60.0
+        return self._fetched_at + STALE_SECONDS if self.ready else monotonic() + 60.0
 
     def return_stale(self) -> None:
         """Give back what has lain here for too long."""
-        if self._ready and monotonic() >= self.stale_at():
+        if self.ready and monotonic() >= self.stale_at():
             self._count = 1
             self.give_back()
 
     def give_back(self) -> None:
         """Give back everything that lies here, undone."""
         rows: list[Claimed] = []
-        while self._ready:
+        while self.ready:
             try:
-                rows.append(self._ready.pop())
+                rows.append(self.ready.pop())
             except IndexError:
                 break
         if not rows:

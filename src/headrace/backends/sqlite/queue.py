@@ -6,9 +6,10 @@ import json
 import os
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from time import monotonic, time, time_ns
+from weakref import finalize
 
 from headrace.backends.memory.python import deadline_after, remaining_until
 from headrace.backends.sqlite import bell, statements
@@ -109,8 +110,11 @@ class FileQueue(Subscriptable[T]):
         self._getters: list[int] = []
         self._putters: list[int] = []
         self._prefetch = Prefetch(self)
-        # Owners' numbers under which others were told that we may hold items: see _announce.
+        # The owner's number under which others were told that we may hold items.
         self._announced = 0
+        # An object that nobody has any more gives up what it holds.
+        self._finalizer = finalize(self, abandon, self._file, self._id, self._held, self._prefetch.ready, self._process)
+        self._finalizer.atexit = False
 
     def _find_queue(self, s: Storage) -> int:
         rows = s.execute("SELECT id FROM queue WHERE name = ?", (self.name,)).fetchall()
@@ -169,6 +173,7 @@ class FileQueue(Subscriptable[T]):
             except LeaseLost:
                 pass
         self._is_closed = True
+        self._finalizer.detach()
         self._file.write()
         self._file.release()
 
@@ -370,21 +375,32 @@ class FileQueue(Subscriptable[T]):
         if self._state:
             raise ShutDown
         # As in queue.Queue, a time limit is looked at where there is a bound.
-        deadline = deadline_after(timeout) if block and timeout is not None and self.maxsize > 0 else None
-        storage = self._storage
+        if timeout is not None and block and self.maxsize > 0:
+            deadline_after(timeout)
         is_synced = sync and self._is_synced
+        storage = self._storage
+        seen = bell.read(self._words, self._space_word)
+        put: int = storage.run(step, is_synced)
+        if put:
+            return put
+        return self._put_when_there_is_room(step, block, timeout, seen, is_synced)
+
+    def _put_when_there_is_room(
+        self, step: Any, block: bool, timeout: float | None, seen: int, is_synced: bool
+    ) -> int:
+        deadline = deadline_after(timeout) if block and timeout is not None else None
+        if not block:
+            raise Full
         with Blocked(self._putters) as blocked:
             while True:
+                blocked.begin()
+                self._wait(self._space_word, seen, deadline, Full)
                 if self._state:
                     raise ShutDown
                 seen = bell.read(self._words, self._space_word)
-                put: int = storage.run(step, is_synced)
+                put: int = self._storage.run(step, is_synced)
                 if put:
                     return put
-                if not block:
-                    raise Full
-                blocked.begin()
-                self._wait(self._space_word, seen, deadline, Full)
 
     def _wait(
         self, index: int, seen: int, deadline: float | None, late: type[Exception], longest: float = SAFETY_SECONDS
@@ -989,6 +1005,31 @@ class Blocked:
     def __exit__(self, *_: object) -> None:
         if self._has_begun:
             self._count.pop()
+
+
+def abandon(
+    file: QueueFile,
+    queue: int,
+    held: dict[int, deque[tuple[int, int]]],
+    ahead: deque[Claimed],
+    process: int,
+) -> None:
+    """A queue object is gone. In a destructor, so everything is left to the housekeeper."""
+    if process != os.getpid():
+        return
+
+    def give_back(s: Storage) -> None:
+        for row in ahead:
+            with suppress(LeaseLost):
+                statements.undo(s, queue, row[10], row[2])
+        for pairs in held.values():
+            for number, owner in pairs:
+                with suppress(LeaseLost):
+                    statements.retry(s, queue, owner, number, None, "its queue object was dropped")
+
+    if ahead or any(held.values()):
+        file.housekeeper.do(give_back)
+    file.release_soon()
 
 
 def microseconds(name: str, seconds: float) -> int:

@@ -19,6 +19,7 @@ import fcntl
 import mmap
 import os
 import struct
+from fcntl import LOCK_EX, LOCK_UN, flock
 
 __all__ = ["DRAINED", "ITEMS", "SLOTS", "SPACE", "Side", "word"]
 
@@ -83,11 +84,11 @@ class Side:
 
     def enter(self) -> None:
         """Wait for the gate, and close it behind oneself."""
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        flock(self.fd, LOCK_EX)
 
     def leave(self) -> None:
         """Open it for the next. Also if it was not closed."""
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        flock(self.fd, LOCK_UN)
 
     # -- slots -----------------------------------------------------------------------------------
 

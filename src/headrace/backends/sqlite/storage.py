@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Storage"]
 
-# The write-ahead log is copied into the database, in a commit, when it has so many pages: 16 MB.
+# The write-ahead log is copied into the database, in a commit, when it has so many pages: 8 MB.
 CHECKPOINT_PAGES = 4000
 # Milliseconds to wait for a writer that does not know the gate.
 BUSY_MS = 10_000
@@ -49,11 +49,10 @@ BUSY_MS = 10_000
 class Batch:
     """What is done in one transaction."""
 
-    __slots__ = ("has_begun", "has_failed", "is_committed", "number", "rings", "tickets")
+    __slots__ = ("has_begun", "has_failed", "is_committed", "number", "rings")
 
-    def __init__(self, number: int, tickets: list[Ticket]) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.tickets = tickets
         self.has_begun = False
         self.has_failed = False
         self.is_committed = False
@@ -127,13 +126,14 @@ class Storage:
         Raises:
             StorageError: the file failed; nothing was changed, unless it says so.
         """
-        self._refuse_nested()
         leading = self._leading
+        if leading._is_owned():  # type: ignore[attr-defined]  # pyright: ignore
+            self._refuse_nested()
         ticket = Ticket(operation)
         self._pending.append(ticket)
         try:
             with leading:
-                if not ticket.is_done:
+                if ticket.batch is None or not ticket.batch.is_committed:
                     self._lead(ticket)
         except BaseException as error:
             self._withdraw(ticket, error)
@@ -166,8 +166,11 @@ class Storage:
 
     def _lead(self, ticket: Ticket) -> None:
         """Do everything that is pending."""
-        self._repair()
-        tickets = [one for one in list(self._pending) if not one.is_done]
+        if self.batch is not None:
+            self._repair()
+        tickets = [ticket]
+        if len(self._pending) > 1:
+            tickets = [one for one in list(self._pending) if not one.is_done]
         try:
             self._do(tickets)
         except apsw.Error as error:
@@ -185,7 +188,7 @@ class Storage:
         except apsw.Error as error:
             ticket.error = explained(error, self.path)
             ticket.error.__cause__ = error
-            batch = Batch(self._number, [ticket])
+            batch = Batch(self._number)
             batch.is_committed = True  # there is nothing more to come
             ticket.batch = batch
 
@@ -196,21 +199,20 @@ class Storage:
 
     def _do(self, tickets: list[Ticket]) -> None:
         number = self._number = self._number + 1
-        batch = Batch(number, tickets)
+        batch = Batch(number)
         for ticket in tickets:
             ticket.batch = batch
             ticket.error = None
         self.batch = batch
-        execute = self.execute
-        side = self.side
         try:
-            side.enter()
+            self.side.enter()
             if self.is_closed:
                 raise StorageError(f"{self.path} was closed")
             if not self._is_connected:
                 self._use(self._connect())
             self._check_file()
             self.now = time_ns() // 1000
+            execute = self.execute
             execute("BEGIN IMMEDIATE")
             batch.has_begun = True
             self.before(self)
@@ -239,8 +241,9 @@ class Storage:
                 batch.is_committed = True
         finally:
             self.side.leave()
-        for word, count in batch.rings.items() if batch.is_committed else ():
-            bell.ring(self.side.words, word, count)
+        if batch.is_committed:
+            for word, count in batch.rings.items():
+                bell.ring(self.side.words, word, count)
         self.batch = None
 
     def ring(self, word: int, count: int = bell.ALL) -> None:
