@@ -49,12 +49,11 @@ BUSY_MS = 10_000
 class Batch:
     """What is done in one transaction."""
 
-    __slots__ = ("has_begun", "has_failed", "is_committed", "number", "rings")
+    __slots__ = ("has_begun", "is_committed", "number", "rings")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.has_begun = False
-        self.has_failed = False
         self.is_committed = False
         # Words to ring once it is committed, and for how many.
         self.rings: dict[int, int] = {}
@@ -111,8 +110,12 @@ class Storage:
 
     def _use(self, connection: apsw.Connection) -> None:
         self.connection = connection
-        self.execute = connection.execute
-        self.executemany = connection.executemany
+        self.execute: Callable[..., Any] = connection.execute
+        self.executemany: Callable[..., Any] = connection.executemany
+        # Emptied by SQLite when it rolls back, at our word or by itself at an error, before we hear of that: a call
+        # of C alone, so that no interrupt can come in between.
+        self._is_whole: list[bool] = []
+        connection.set_rollback_hook(self._is_whole.clear)
         self._is_connected = True
 
     # -- changes ---------------------------------------------------------------------------------
@@ -158,6 +161,10 @@ class Storage:
 
     def _withdraw(self, ticket: Ticket, error: BaseException) -> None:
         """An interrupt has ended the wait for *ticket*: it is not to be done any more, if it has not been."""
+        if self.batch is not None:
+            # It may have come between a commit and the opening of the gate, for which all others wait.
+            with self._leading:
+                self._repair()
         if not ticket.is_done:
             try:
                 self._pending.remove(ticket)
@@ -208,11 +215,12 @@ class Storage:
             self.side.enter()
             if self.is_closed:
                 raise StorageError(f"{self.path} was closed")
+            self._check_file()
             if not self._is_connected:
                 self._use(self._connect())
-            self._check_file()
             self.now = time_ns() // 1000
             execute = self.execute
+            self._is_whole[:] = (True,)
             execute("BEGIN IMMEDIATE")
             batch.has_begun = True
             self.before(self)
@@ -222,9 +230,6 @@ class Storage:
                 except HeadraceError as error:
                     ticket.error = error
             execute("COMMIT")
-        except apsw.Error:
-            batch.has_failed = True
-            raise
         finally:
             self._repair()
 
@@ -234,9 +239,9 @@ class Storage:
         if batch is None:
             return
         try:
-            if self.connection.in_transaction:
+            if self._is_connected and self.connection.in_transaction:
                 self.execute("ROLLBACK")
-            elif batch.has_begun and not batch.has_failed:
+            elif batch.has_begun and self._is_whole:
                 self._committed = batch.number
                 batch.is_committed = True
         finally:
