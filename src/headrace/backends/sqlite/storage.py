@@ -161,10 +161,13 @@ class Storage:
 
     def _withdraw(self, ticket: Ticket, error: BaseException) -> None:
         """An interrupt has ended the wait for *ticket*: it is not to be done any more, if it has not been."""
-        if self.batch is not None:
-            # It may have come between a commit and the opening of the gate, for which all others wait.
-            with self._leading:
+        # It may have come between a commit and the opening of the gate, for which all others wait. Whoever leads now
+        # has seen to that first.
+        if self.batch is not None and self._leading.acquire(blocking=False):
+            try:
                 self._repair()
+            finally:
+                self._leading.release()
         if not ticket.is_done:
             try:
                 self._pending.remove(ticket)
