@@ -19,15 +19,15 @@ _KNOWN = "this version opens 'memory:' and files, as in 'jobs.db', 'jobs.db#emai
 def open(url: str | os.PathLike[str], *, maxsize: int | None = None, **options: Any) -> Any:  # noqa: A001 - the design's
     """Open the queue that *url* names.
 
-    ``"memory:"`` is a new queue for the threads of this process. ``"jobs.db"`` is a queue in a file, which is made if it
-    is not there; ``"jobs.db#emails"`` is the queue *emails* in it; ``"sqlite:PATH"`` is a file whatever its name.
+    ``"memory:"`` is a new queue for the threads of this process. ``"jobs.db"`` is a queue in a file, which is made if
+    it is not there; ``"jobs.db#emails"`` is the queue *emails* in it; ``"sqlite:PATH"`` is a file whatever its name.
 
     Args:
         url: what to open. Of a file also its path, as an ``os.PathLike``.
         maxsize: the bound on the waiting items; 0 is none. That of a file is kept in it, and None leaves it.
         options: of a file; those behind a question mark in the URL mean the same (``"jobs.db?durability=process"``).
-            *queue*: its name in the file. *durability*: what ``put`` waits for, ``"power"`` (the default: the item is on
-            disk), ``"process"`` or ``"none"``. *serializer*: ``"msgpack"`` (the default), ``"json"``, ``"bytes"``,
+            *queue*: its name in the file. *durability*: what ``put`` waits for, ``"power"`` (the default: the item is
+            on disk), ``"process"`` or ``"none"``. *serializer*: ``"msgpack"`` (the default), ``"json"``, ``"bytes"``,
             ``"pickle"`` or ``"cloudpickle"``. *type*: of the items, which are checked when they are put and taken.
             *lease*: seconds after which a process that does not give a sign of life loses what it holds (30).
             Kept in the file, for all processes: *max_deliveries*: how often an item is delivered at most (5; 0 is no
@@ -41,10 +41,7 @@ def open(url: str | os.PathLike[str], *, maxsize: int | None = None, **options: 
         TypeError, ValueError: an option is not what it should be.
     """
     if isinstance(url, os.PathLike):
-        path = os.fspath(url)
-        if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            path = os.fsdecode(path)
-        return _open_file(path, maxsize, options)
+        return _open_file(os.fsdecode(url), maxsize, options)
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidURL(f"a queue's URL is a string, not {type(url).__name__}: {url!r}")
     scheme, colon, rest = url.partition(":")

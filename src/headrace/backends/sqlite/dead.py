@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["FileDeadLetter", "FileDeadLetters", "StoredError", "traceback_of"]
 
 _SELECT = (
-    "SELECT died_at, error, traceback, dead.id, priority, deliveries, serializer, coalesce(dead.body, large.body), put_at, "
-    "dead.key, headers, first_failed_at, history FROM dead LEFT JOIN large ON large.queue = dead.queue "
+    "SELECT died_at, error, traceback, dead.id, priority, deliveries, serializer, coalesce(dead.body, large.body), "
+    "put_at, dead.key, headers, first_failed_at, history FROM dead LEFT JOIN large ON large.queue = dead.queue "
     "AND large.id = dead.id WHERE dead.queue = ?"
 )
 PAGE = 500
@@ -66,7 +66,7 @@ class FileDeadLetter:
         self.id: int = number
         self.undecodable = ""
         try:
-            self.item: Any = queue._decoded((None, None, None, None, code, body))
+            self.item: Any = queue._decoded(code, body)
         except DecodeError as problem:
             self.item = None
             self.undecodable = str(problem)
@@ -95,7 +95,7 @@ class FileDeadLetters:
 
     __slots__ = ("_queue",)
 
-    def __init__(self, queue: FileQueue[Any]) -> None:
+    def __init__(self, queue: Any) -> None:
         self._queue = queue
 
     def __len__(self) -> int:
@@ -123,13 +123,14 @@ class FileDeadLetters:
         return FileDeadLetter(self._queue, rows[0])
 
     def _rows(self, number: int) -> list[tuple[Any, ...]]:
-        return self._queue._storage.look(f"{_SELECT} AND dead.id = ?", (self._queue._id, number))
+        rows: list[tuple[Any, ...]] = self._queue._storage.look(f"{_SELECT} AND dead.id = ?", (self._queue._id, number))
+        return rows
 
     def _missing(self, number: object) -> KeyError:
         return KeyError(f"no dead letter has the id {number!r}: it was dropped or retried, or never was")
 
     def retry(self, number: int, block: bool = True, timeout: float | None = None) -> None:
-        """Put the item of the dead letter with the id *number* into its queue again, as a new one; at once or not at all.
+        """Put the item of the dead letter with the id *number* into its queue again, as a new one.
 
         Blocks for room as ``put`` does. If that raises, the letter stays.
 
@@ -182,7 +183,7 @@ class FileDeadLetters:
         Raises KeyError when there is no such letter, EncodeError.
         """
         queue = self._queue
-        body, code = queue._encode(item), queue._code
+        code, body = queue._code, queue._encode(item)
 
         def step(s: Storage) -> bool:
             rows = s.execute("SELECT body IS NULL FROM dead WHERE queue = ? AND id = ?", (queue._id, number)).fetchall()
@@ -190,10 +191,9 @@ class FileDeadLetters:
                 return False
             if rows[0][0]:
                 statements.delete_long(s, queue._id, [number])
-            kept = body
+            kept: bytes | None = body
             if len(body) > statements.LONG_BODY:
-                statements.keep_long(s, queue._id, number, body)
-                kept = None
+                kept = statements.keep_long(s, queue._id, number, body)
             s.execute(
                 "UPDATE dead SET body = ?, serializer = ? WHERE queue = ? AND id = ?", (kept, code, queue._id, number)
             )
@@ -269,5 +269,3 @@ def traceback_of(error: BaseException) -> str:
             parts += ["Traceback (most recent call last):\n", *tools.StackSummary.from_list(frames).format()]
         parts.append(text)
     return "".join(parts)
-
-

@@ -18,7 +18,7 @@ from headrace.log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     from headrace.backends.sqlite.storage import Batch
 
@@ -147,6 +147,7 @@ class QueueFile:
             self.children_may_not = True
 
     def after_fork_in_parent(self) -> None:
+        """It is opened again when it is next used."""
         if self.children_may_not:
             self.children_may_not = False
         else:
@@ -210,8 +211,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _changing
-    _changing = threading.RLock()
+    # Another thread of the parent may have held it.
+    _changing._at_fork_reinit()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     for file in _open.values():
         file.after_fork_in_child()
         _abandoned.append(file)
@@ -228,9 +229,5 @@ def _close_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 atexit.register(_close_all)
-
-

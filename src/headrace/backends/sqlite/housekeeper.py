@@ -36,8 +36,11 @@ MOST_BEATS_SECONDS = 5.0
 
 
 class Housekeeper:
-    """Started when there is something to look after. Every method may be called from any thread, and from a destructor
-    or a signal handler."""
+    """Started when there is something to look after.
+
+    Every method may be called from any thread; ``do``, ``release`` and ``nudge`` from a destructor or a signal handler
+    too.
+    """
 
     def __init__(self, file: QueueFile) -> None:
         self._file = ref(file)
@@ -157,8 +160,6 @@ class Housekeeper:
                 log().warning("%s", error)
                 threading.Event().wait(0.5)
             except Exception:
-                if self._is_stopped:
-                    break
                 log().exception("%s: the housekeeper goes on", self._path)
                 threading.Event().wait(0.5)
         for descriptor in self._watched.values():
@@ -238,7 +239,10 @@ class Housekeeper:
         for pid in pids - self._watched.keys() - {os.getpid()}:
             try:
                 descriptor = os.pidfd_open(pid)
-            except (OSError, AttributeError):  # gone, in another container, or not on this system: the slow look finds it
+            except (
+                OSError,
+                AttributeError,
+            ):  # gone, in another container, or not on this system: the slow look finds it
                 continue
             self._watched[pid] = descriptor
             poll.register(descriptor, select.POLLIN)

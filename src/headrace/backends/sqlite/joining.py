@@ -38,7 +38,7 @@ class Joined:
         self.rings[word] = count
 
 
-def put_within(queue: FileQueue[Any], connection: Any, row: Put, on_duplicate: str, ready_at: int | None) -> None:
+def put_within(queue: Any, connection: Any, row: Put, on_duplicate: str, ready_at: int | None) -> None:
     """Put *row* in the transaction that *connection* is in.
 
     Raises:

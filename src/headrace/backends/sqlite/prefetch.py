@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from headrace.backends.sqlite.delivery import Delivery
-    from headrace.backends.sqlite.queue import FileQueue
     from headrace.backends.sqlite.statements import Claimed
     from headrace.backends.sqlite.storage import Storage
 
@@ -40,7 +39,7 @@ class Prefetch:
         ready: claimed and not begun, the next one first. Taken from by anybody, in single calls.
     """
 
-    def __init__(self, queue: FileQueue[Any]) -> None:
+    def __init__(self, queue: Any) -> None:
         self._queue = queue
         self.ready: deque[Claimed] = deque()
         # One thread claims at a time: the others shall find what it has claimed.
@@ -60,9 +59,7 @@ class Prefetch:
         self._consumers = 0
         self.give_back()
 
-    def take(
-        self, stop: list[Any] | None, block: bool, timeout: float | None, hand: list[Any] | None
-    ) -> Delivery:
+    def take(self, stop: list[Any] | None, block: bool, timeout: float | None, hand: list[Any] | None) -> Delivery:
         """The next item, waited for; see the contract's ``_take``."""
         queue = self._queue
         held: list[Claimed] = []
@@ -74,7 +71,7 @@ class Prefetch:
                     self._next_into(held, stop)
                 if not held:
                     queue._claim(1, block, timeout, held, stop)
-                delivery = queue._delivery(held[0])
+                delivery: Delivery | None = queue._delivery(held[0])
                 if delivery is None:
                     held.clear()
                     continue

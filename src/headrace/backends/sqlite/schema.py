@@ -22,7 +22,9 @@ APPLICATION_ID = 0x48647263
 VERSION = 1
 
 # What every table of items has, in this order: see statements.py.
-ITEM = "id, priority, position, deliveries, serializer, body, put_at, expires_at, key, headers, first_failed_at, history"
+ITEM = (
+    "id, priority, position, deliveries, serializer, body, put_at, expires_at, key, headers, first_failed_at, history"
+)
 
 _ITEM_COLUMNS = """
     id INTEGER NOT NULL,
@@ -106,7 +108,7 @@ def prepare(connection: apsw.Connection) -> None:
         FileRefused: it is somebody else's file, or of a newer version. Nothing was changed.
     """
     application = connection.pragma("application_id")
-    version: int = connection.pragma("user_version")  # type: ignore[assignment]
+    version: int = connection.pragma("user_version")
     if application == 0 and version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
         connection.execute(TABLES).fetchall()
         return

@@ -101,6 +101,7 @@ class Side:
         return True
 
     def unlock(self, slot: int) -> None:
+        """Let go of a slot."""
         self._lock(slot, fcntl.F_UNLCK)
 
     def _lock(self, slot: int, kind: int) -> None:

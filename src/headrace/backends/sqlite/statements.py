@@ -122,9 +122,7 @@ def put_keyed(s: Storage, queue: int, item: Put, on_duplicate: str, ready_at: in
             s.execute("UPDATE queue SET dropped_total = dropped_total + 1 WHERE id = ?", (queue,))
     went_in = put(s, queue, [item]) if ready_at is None else put_delayed(s, queue, item, ready_at)
     if went_in:
-        s.execute(
-            "INSERT INTO key(queue, key, id) SELECT id, ?2, sequence FROM queue WHERE id = ?1", (queue, key)
-        )
+        s.execute("INSERT INTO key(queue, key, id) SELECT id, ?2, sequence FROM queue WHERE id = ?1", (queue, key))
         s.execute("UPDATE queue SET keyed = keyed + 1 WHERE id = ?", (queue,))
     return went_in
 
@@ -159,10 +157,11 @@ def put_delayed(s: Storage, queue: int, item: Put, ready_at: int) -> int:
     return 1
 
 
-def keep_long(s: Storage, queue: int, number: int, body: bytes) -> None:
-    """Keep a long body apart. Returns what is kept in its place."""
+def keep_long(s: Storage, queue: int, number: int, body: bytes) -> bytes | None:
+    """Keep a long body apart. Returns what is kept in its place: nothing."""
     s.execute("INSERT INTO large(queue, id, body) VALUES(?, ?, ?)", (queue, number, body))
     s.execute("UPDATE queue SET large = large + 1 WHERE id = ?", (queue,))
+    return None
 
 
 def long_body(s: Storage, queue: int, number: int) -> bytes:
@@ -221,9 +220,7 @@ def claim(s: Storage, queue: int, owner: int, count: int, alone: bool = False) -
     if alone and len(rows) > 1:
         rows = _without_suspects(s, queue, owner, rows)
     if large:
-        rows = [
-            row if row[5] is not None else (*row[:5], long_body(s, queue, row[2]), *row[6:]) for row in rows
-        ]
+        rows = [row if row[5] is not None else (*row[:5], long_body(s, queue, row[2]), *row[6:]) for row in rows]
     return rows
 
 
@@ -257,9 +254,7 @@ FROM delayed WHERE queue = ?1 AND ready_at <= ?2
 
 def promote(s: Storage, queue: int) -> int:
     """Move the delayed items that are due to those that are ready, whatever the bound. Returns how many."""
-    ((count,),) = s.execute(
-        "SELECT count(*) FROM delayed WHERE queue = ? AND ready_at <= ?", (queue, s.now)
-    ).fetchall()
+    ((count,),) = s.execute("SELECT count(*) FROM delayed WHERE queue = ? AND ready_at <= ?", (queue, s.now)).fetchall()
     if count:
         ((last,),) = s.execute(
             "UPDATE queue SET waiting = waiting + ?2, delayed = delayed - ?2, sequence = sequence + ?2 WHERE id = ?1 "

@@ -96,6 +96,7 @@ class Storage:
         self.before: Callable[[Storage], None] = lambda storage: None
         # Reentrant only so that it can be asked whose it is.
         self._leading = threading.RLock()
+        self._is_ours: Callable[[], bool] = getattr(self._leading, "_is_owned")  # noqa: B009 - it is in no type stub
         self._pending: deque[Ticket] = deque()
         # The one at work, whose fate is read off by _repair. Changed by the leader.
         self.batch: Batch | None = None
@@ -130,7 +131,7 @@ class Storage:
             StorageError: the file failed; nothing was changed, unless it says so.
         """
         leading = self._leading
-        if leading._is_owned():  # type: ignore[attr-defined]  # pyright: ignore
+        if self._is_ours():
             self._refuse_nested()
         ticket = Ticket(operation)
         self._pending.append(ticket)
@@ -150,7 +151,7 @@ class Storage:
 
     def is_leading(self) -> bool:
         """Whether this thread is in the middle of a transaction: we are in a destructor or a signal handler."""
-        return bool(self._leading._is_owned())  # type: ignore[attr-defined]  # pyright: ignore
+        return self._is_ours()
 
     def _refuse_nested(self) -> None:
         if self.is_leading():
@@ -309,7 +310,8 @@ class Storage:
                     raise StorageError(f"{self.path} was closed")
                 if not self._is_connected:
                     self._use(self._connect())
-                return self.execute(statement, bindings).fetchall()
+                rows: list[Any] = self.execute(statement, bindings).fetchall()
+                return rows
         except apsw.Error as error:
             raise explained(error, self.path) from error
 
@@ -359,6 +361,6 @@ def sync_data(descriptor: int) -> None:
     import fcntl
 
     if hasattr(fcntl, "F_FULLFSYNC"):  # macOS: fsync alone leaves it in the disk's cache
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # type: ignore[attr-defined]
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
     else:
         os.fsync(descriptor)

@@ -1,0 +1,276 @@
+"""``Handle``: an open queue file as an object: how it is opened, closed, shut down, and how its threads wait."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from weakref import finalize
+
+from headrace.backends.memory.python import remaining_until
+from headrace.backends.sqlite import bell, statements
+from headrace.backends.sqlite.file import open_file
+from headrace.backends.sqlite.prefetch import Prefetch
+from headrace.backends.sqlite.settings import Settings
+from headrace.backends.sqlite.side import DRAINED, ITEMS, SPACE, word
+from headrace.errors import LeaseLost, StorageError
+from headrace.generic import Subscriptable, T
+from headrace.serializers import decoder_by_code, serializer_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from typing import Any, Self
+
+    from headrace.backends.sqlite.file import QueueFile
+    from headrace.backends.sqlite.statements import Claimed
+    from headrace.backends.sqlite.storage import Operation, Storage
+
+__all__ = ["DRAINING", "ENDED", "OPEN", "Blocked", "Handle"]
+
+# Whoever waits looks again after so many seconds, although nobody has rung: for programs that write into the file
+# without Headrace, and for processes that were killed with a wake-up in hand.
+SAFETY_SECONDS = 1.0
+
+OPEN, DRAINING, ENDED = range(3)
+
+
+class Handle(Subscriptable[T]):
+    """What the methods of a ``FileQueue`` share."""
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        settings = Settings(**options)
+        settings.check()
+        self.path = path
+        self.name = settings.queue
+        self.durability = settings.durability
+        self._settings = settings
+        self._serializer = serializer_for(settings.serializer, settings.type)
+        self._encode = self._serializer.encode
+        self._code = self._serializer.code
+        self._readable = frozenset({self._code})
+        self._is_synced = settings.durability == "power"
+        self._state = OPEN
+        self._is_closed = False
+        self._opening = threading.Lock()
+        self._open()
+        self._file.storage.run(self._apply_settings)
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        settings = self._settings
+        self._file: QueueFile = open_file(self.path, is_safe=settings.durability != "none", lease=settings.lease)
+        self._process = os.getpid()
+        try:
+            self._id: int = self._file.storage.run(self._find_queue)
+        except BaseException:
+            self._file.release()
+            raise
+        self._words = self._file.side.words
+        self._items_word = word(self._id, ITEMS)
+        self._space_word = word(self._id, SPACE)
+        self._drained_word = word(self._id, DRAINED)
+        # What get() has taken and task_done() is to settle: for each thread, (item's number, owner's number).
+        self._held: dict[int, deque[tuple[int, int]]] = {}
+        self._getters: list[int] = []
+        self._putters: list[int] = []
+        self._prefetch = Prefetch(self)
+        # The owner's number under which others were told that we may hold items.
+        self._announced = 0
+        # An object that nobody has any more gives up what it holds.
+        self._finalizer = finalize(self, abandon, self._file, self._id, self._held, self._prefetch.ready, self._process)
+        self._finalizer.atexit = False
+
+    def _find_queue(self, s: Storage) -> int:
+        rows = s.execute("SELECT id FROM queue WHERE name = ?", (self.name,)).fetchall()
+        if rows:
+            return int(rows[0][0])
+        ((number,),) = s.execute("INSERT INTO queue(name) VALUES(?) RETURNING id", (self.name,)).fetchall()
+        return int(number)
+
+    def _apply_settings(self, s: Storage) -> None:
+        """Write those that were given: they are the queue's, for all processes."""
+        for name, value in self._settings.of_the_queue().items():
+            s.execute(f"UPDATE queue SET {name} = ? WHERE id = ?", (value, self._id))
+            if name == "maxsize":
+                s.ring(self._space_word)
+
+    @property
+    def _storage(self) -> Storage:
+        """The storage, reopened in a forked child."""
+        if self._process != os.getpid():
+            self._reopen()
+        if self._is_closed:
+            raise StorageError(f"{self!r} was closed: open it again")
+        return self._file.storage
+
+    def _reopen(self) -> None:
+        if self._file.children_may_not:
+            raise StorageError(
+                f"{self.path}: this process was forked in the middle of its parent's own call on the queue (from a "
+                "signal handler): it cannot use the file"
+            )
+        # The parent's thread may have held it.
+        self._opening = threading.Lock()
+        self._open()
+
+    def close(self) -> None:
+        """Give up this object: what it holds is given back, as further attempts; other objects go on.
+
+        Who waits in one of its methods gets a ``ShutDown``. Closing twice does nothing.
+        """
+        if self._is_closed:
+            return
+        if self._process != os.getpid():
+            self._is_closed = True
+            return
+        self.shutdown(immediate=True)
+        self._prefetch.end()
+        held = [pair for pairs in list(self._held.values()) for pair in list(pairs)]
+        self._held.clear()
+        for number, owner in held:
+            try:
+                self._file.storage.run(self._giving_back(number, owner))
+            except LeaseLost:
+                pass
+        self._is_closed = True
+        self._finalizer.detach()
+        self._file.write()
+        self._file.release()
+
+    def _giving_back(self, number: int, owner: int) -> Operation:
+        return lambda s: statements.retry(s, self._id, owner, number, None, "its queue was closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _counters(self, columns: str) -> tuple[Any, ...]:
+        storage = self._storage
+        self._file.write()
+        rows = storage.look(f"SELECT {columns} FROM queue WHERE id = ?", (self._id,))
+        if not rows:
+            raise StorageError(f"{self.path}: the queue {self.name!r} is not in the file any more: open it again")
+        return rows[0]  # type: ignore[no-any-return]
+
+    def _decoded(self, code: int, body: bytes) -> Any:
+        """The item that *body* is. Raises DecodeError."""
+        if code == self._code:
+            return self._serializer.decode(body)
+        return decoder_by_code(code, self._readable, self._settings.type).decode(body)
+
+    def _run_or_later(self, step: Any) -> Any:
+        """Take a step now; by the housekeeper where this is a destructor that has interrupted a transaction."""
+        if self._file.storage.is_leading():
+            self._file.housekeeper.do(step)
+            return None
+        return self._storage.run(step)
+
+    @property
+    def maxsize(self) -> int:
+        """The bound on the waiting items; 0 or less is none. Kept in the file, for all. May be assigned."""
+        return int(self._counters("maxsize")[0])
+
+    @maxsize.setter
+    def maxsize(self, value: int) -> None:
+        if not isinstance(value, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"'maxsize' must be a whole number, not {type(value).__name__}: {value!r}")
+        self._change("maxsize", value, self._space_word)
+
+    def _change(self, name: str, value: int, index: int) -> None:
+        def step(s: Storage) -> None:
+            s.execute(f"UPDATE queue SET {name} = ? WHERE id = ?", (value, self._id))
+            s.ring(index)
+
+        self._storage.run(step, self._is_synced)
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def _wait(
+        self, index: int, seen: int, deadline: float | None, late: type[Exception], longest: float | None = None
+    ) -> None:
+        """Sleep until a word is rung, or *longest* seconds at most. Raises *late* behind the deadline."""
+        remaining = remaining_until(deadline)
+        if remaining is not None and remaining <= 0:
+            raise late
+        longest = SAFETY_SECONDS if longest is None else min(longest, SAFETY_SECONDS)
+        try:
+            bell.wait(self._words, index, seen, longest if remaining is None else min(longest, remaining))
+        except BaseException:
+            # The ring may have been for this thread: let another one have it.
+            bell.ring(self._words, index, 1)
+            raise
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether this object was shut down."""
+        return self._state != OPEN
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Put no more with this object, and let its ``get`` raise when nothing waits any more.
+
+        Args:
+            immediate: take no more either. What waits stays in the file.
+        """
+        self._state = max(self._state, ENDED if immediate else DRAINING)
+        self._let_look()
+
+    def _let_look(self) -> None:
+        for index in (self._items_word, self._space_word, self._drained_word):
+            bell.ring(self._words, index)
+
+    def __repr__(self) -> str:
+        return f"<FileQueue {self.path}#{self.name}>"
+
+
+class Blocked:
+    """Counts a thread among those that are blocked, from ``begin`` to the end of the block."""
+
+    __slots__ = ("_count", "_has_begun")
+
+    def __init__(self, count: list[int]) -> None:
+        self._count = count
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Count it, once."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._count.append(1)
+
+    def __enter__(self) -> Blocked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_begun:
+            self._count.pop()
+
+
+def abandon(
+    file: QueueFile,
+    queue: int,
+    held: dict[int, deque[tuple[int, int]]],
+    ahead: deque[Claimed],
+    process: int,
+) -> None:
+    """A queue object is gone. In a destructor, so everything is left to the housekeeper."""
+    if process != os.getpid():
+        return
+
+    def give_back(s: Storage) -> None:
+        for row in ahead:
+            with suppress(LeaseLost):
+                statements.undo(s, queue, row[10], row[2])
+        for pairs in held.values():
+            for number, owner in pairs:
+                with suppress(LeaseLost):
+                    statements.retry(s, queue, owner, number, None, "its queue object was dropped")
+
+    if ahead or any(held.values()):
+        file.housekeeper.do(give_back)
+    file.release_soon()

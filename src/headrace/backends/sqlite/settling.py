@@ -1,0 +1,237 @@
+"""Settling: ``task_done``, ``join``, leases, and what pools do with items."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from time import time_ns
+
+from headrace.backends.memory.python import deadline_after
+from headrace.backends.sqlite import bell, statements
+from headrace.backends.sqlite.delivery import Delivery
+from headrace.backends.sqlite.handle import ENDED
+from headrace.backends.sqlite.putting import microseconds
+from headrace.backends.sqlite.taking import Taking, said
+from headrace.errors import DecodeError, LeaseLost, TakingStopped
+from headrace.generic import T
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from headrace.backends.sqlite.dead import FileDeadLetter, FileDeadLetters
+    from headrace.backends.sqlite.statements import Claimed
+    from headrace.backends.sqlite.storage import Storage
+
+__all__ = ["Settling"]
+
+
+class Settling(Taking[T]):
+    """The methods that settle, and those that pools and leases use."""
+
+    def task_done(self, count: int = 1) -> None:
+        """The oldest *count* items that this thread got, and has not settled, are done.
+
+        If it holds no more, those that other threads got are settled, the oldest first. It is written with the next
+        transaction, or a twentieth of a second later: what a crash takes of it is done twice.
+
+        Raises:
+            ValueError: this object holds fewer items. Nothing was settled.
+            LeaseLost: the lease ran out, because this process was stopped for long.
+        """
+        check_task_count(count)
+        pairs = self._unhold(count)
+        for place, (number, owner) in enumerate(pairs):
+            try:
+                self._done(number, owner)
+            except LeaseLost:
+                for other, its_owner in pairs[place + 1 :]:
+                    try:
+                        self._done(other, its_owner)
+                    except LeaseLost:
+                        pass
+                raise
+
+    def _unhold(self, count: int) -> list[tuple[int, int]]:
+        held = self._held.get(threading.get_ident())
+        if held is not None and len(held) >= count:
+            return [held.popleft() for _ in range(count)]
+        pairs: list[tuple[int, int]] = []
+        own = threading.get_ident()
+        for thread in sorted(self._held, key=lambda one: one != own):
+            theirs = self._held[thread]
+            while theirs and len(pairs) < count:
+                try:
+                    pairs.append(theirs.popleft())
+                except IndexError:
+                    break
+        if len(pairs) < count:
+            self._held_here().extendleft(reversed(pairs))
+            raise ValueError(
+                f"task_done({count}) for {len(pairs)} items that this object holds: only what get() returned can be "
+                "settled, once"
+            )
+        return pairs
+
+    def _done(self, number: int, owner: int) -> None:
+        file = self._file
+        self._check_is_own(owner)
+        if file.owner.number == owner and file.owner.is_sure():
+            file.settle_soon(self._id, owner, number)
+            self._tell_the_end()
+            return
+        if not self._storage.run(lambda s: statements.settle(s, self._id, owner, [number])):
+            raise lost(number)
+
+    def _tell_the_end(self) -> None:
+        """If this object was shut down, what it holds may have been the last: let those look who wait for that."""
+        if self._state:
+            self._file.write()
+            bell.ring(self._words, self._items_word)
+            bell.ring(self._words, self._drained_word)
+
+    def _check_is_own(self, owner: int) -> None:
+        if self._process != os.getpid():
+            raise LeaseLost("the item was taken by the process that this one was forked from, and is that one's")
+        if self._is_closed:
+            raise LeaseLost("the queue was closed, and what it held was given back")
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until every item of the queue is done or dead, whatever process has it.
+
+        Raises TimeoutError after *timeout* seconds. After ``shutdown(immediate=True)`` it waits only for what this
+        object holds.
+        """
+        self._join(None, timeout)
+
+    def _join(self, stop: list[Any] | None, timeout: float | None = None) -> None:
+        deadline = deadline_after(timeout)
+        storage = self._storage
+        while True:
+            if stop:
+                raise TakingStopped
+            seen = bell.read(self._words, self._drained_word)
+            storage.run(self._return_lost)
+            unfinished, leased = self._counters("waiting + delayed + leased, leased")
+            if not unfinished or (self._state == ENDED and not (leased and self._holds_any())):
+                return
+            self._wait(self._drained_word, seen, deadline, TimeoutError)
+
+    # -- leases ----------------------------------------------------------------------------------
+
+    @property
+    def dead(self) -> FileDeadLetters:
+        """The dead letters: what has failed for good."""
+        from headrace.backends.sqlite.dead import FileDeadLetters
+
+        return FileDeadLetters(self)
+
+    def _take(
+        self,
+        stop: list[Any] | None,
+        block: bool = True,
+        timeout: float | None = None,
+        hand: list[Any] | None = None,
+    ) -> Delivery:
+        return self._prefetch.take(stop, block, timeout, hand)
+
+    def _delivery(self, row: Claimed) -> Delivery | None:
+        """What was claimed, decoded; None if that cannot be, and it is dead now."""
+        try:
+            item = self._decoded(row[4], row[5])
+        except DecodeError as error:
+            try:
+                self._bury_undecodable(row, error)
+            except LeaseLost:
+                pass
+            return None
+        delivery = Delivery(item, row[2], row[3], row[10])
+        delivery.priority = row[0]
+        delivery.put_at = row[8] / 1e6
+        if row[7] is not None:
+            delivery.headers = json.loads(row[7])
+        if row[9] is not None:
+            delivery.first_failed = row[9] / 1e6
+        return delivery
+
+    def _settle(self, raw: Delivery) -> None:
+        self._done(raw.id, raw.owner)  # type: ignore[arg-type]
+
+    def _retry(self, envelope: Delivery, delay: float, error: BaseException | None = None) -> FileDeadLetter | None:
+        self._check_is_own(envelope.owner)
+        ready_at = time_ns() // 1000 + microseconds("delay", delay) if delay > 0 else None
+        why = "given back" if error is None else said(error)
+        number = envelope.id
+        assert number is not None
+
+        def step(s: Storage) -> bool:
+            return statements.retry(s, self._id, envelope.owner, number, ready_at, why, limited=envelope.is_limited)
+
+        is_alive = self._run_or_later(step)
+        self._tell_the_end_unless_leading()
+        envelope.attempt += 1
+        return None if is_alive is not False else self.dead[number]
+
+    def _tell_the_end_unless_leading(self) -> None:
+        if not self._file.storage.is_leading():
+            self._tell_the_end()
+
+    def _put_back(self, envelope: Delivery) -> None:
+        self._check_is_own(envelope.owner)
+        number = self._number(envelope)
+        self._run_or_later(lambda s: statements.undo(s, self._id, envelope.owner, number))
+        self._tell_the_end_unless_leading()
+
+    def _bury(self, envelope: Delivery, error: BaseException) -> FileDeadLetter:
+        from headrace.backends.memory.dead import said as last_line
+        from headrace.backends.sqlite.dead import traceback_of
+
+        self._check_is_own(envelope.owner)
+        number = envelope.id
+        assert number is not None
+        text, traceback = last_line(error).strip(), traceback_of(error)
+        self._storage.run(lambda s: statements.bury(s, self._id, envelope.owner, number, text, traceback))
+        self._tell_the_end()
+        return self.dead[number]
+
+    def _number(self, envelope: Delivery) -> int:
+        assert envelope.id is not None
+        return envelope.id
+
+    def _extend(self, envelope: Delivery) -> None:
+        """A lease is prolonged by this process being alive: see that it is still held."""
+        self._check_is_own(envelope.owner)
+        file = self._file
+        if file.owner.number == envelope.owner and file.owner.is_sure():
+            return
+        file.owner.beat()
+        if not self._storage.look(
+            "SELECT 1 FROM leased WHERE queue = ? AND id = ? AND owner = ?", (self._id, envelope.id, envelope.owner)
+        ):
+            raise lost(self._number(envelope))
+
+    def _begin_taking(self, consumers: int) -> None:
+        self._prefetch.begin(consumers)
+
+    def _end_taking(self) -> None:
+        self._prefetch.end()
+
+    def _interrupt(self) -> None:
+        bell.ring(self._words, self._items_word)
+        bell.ring(self._words, self._drained_word)
+
+
+def lost(number: int) -> LeaseLost:
+    return LeaseLost(
+        f"item {number} is not this process's any more: its lease ran out, and it was given to somebody else or waits "
+        "to be; it may be done twice"
+    )
+
+
+def check_task_count(count: object) -> None:
+    """Raise unless *count* is a whole number of at least 1."""
+    if not isinstance(count, int):
+        raise TypeError(f"'count' must be a whole number, not {type(count).__name__}: {count!r}")
+    if count < 1:
+        raise ValueError(f"'count' must be at least 1, not {count!r}")

@@ -1,0 +1,244 @@
+"""Taking: ``get``, ``get_many``, iteration, and how an item is claimed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from contextlib import contextmanager
+from time import time
+
+from headrace.backends.memory.python import deadline_after
+from headrace.backends.sqlite import bell, statements
+from headrace.backends.sqlite.handle import ENDED, Blocked, Handle
+from headrace.errors import DecodeError, Empty, LeaseLost, ShutDown, TakingStopped
+from headrace.generic import T
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from headrace.backends.sqlite.statements import Claimed
+    from headrace.backends.sqlite.storage import Operation, Storage
+    from headrace.lease import Lease
+
+__all__ = ["Taking", "said"]
+
+# Items that one transaction claims.
+MOST_AT_ONCE = 10_000
+
+
+class Taking(Handle[T]):
+    """The methods that take."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """Take the next item under a lease that ``task_done`` settles, in the thread that got it.
+
+        Raises:
+            Empty: there was none, or none came in time.
+            ShutDown: this object was shut down, and nothing waits any more.
+            StorageError: the file failed.
+        """
+        hand: list[Claimed] = []
+        try:
+            while True:
+                self._claim(1, block, timeout, hand)
+                row = hand[0]
+                try:
+                    item: T = self._decoded(row[4], row[5])
+                except DecodeError as error:
+                    self._bury_undecodable(row, error)
+                    hand.clear()
+                    continue
+                self._held_here().append((row[2], row[10]))
+                return item
+        except BaseException as interrupt:
+            self._undo_later(hand, interrupt)
+            raise
+
+    def get_nowait(self) -> T:
+        """``get(block=False)``."""
+        return self.get(False)
+
+    def get_many(self, max_items: int, block: bool = True, timeout: float | None = None) -> list[T]:
+        """Take up to *max_items* items that are there, in one transaction; wait for the first. Never an empty list.
+
+        Each is leased, and counts for one ``task_done``. Raises as ``get``.
+        """
+        if not isinstance(max_items, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"'max_items' must be a whole number, not {type(max_items).__name__}: {max_items!r}")
+        if max_items < 1:
+            raise ValueError(f"'max_items' must be at least 1, not {max_items!r}")
+        hand: list[Claimed] = []
+        try:
+            while True:
+                self._claim(min(max_items, MOST_AT_ONCE), block, timeout, hand)
+                items: list[T] = []
+                good: list[Claimed] = []
+                for row in hand:
+                    try:
+                        items.append(self._decoded(row[4], row[5]))
+                        good.append(row)
+                    except DecodeError as error:
+                        self._bury_undecodable(row, error)
+                if items:
+                    self._held_here().extend([(row[2], row[10]) for row in good])
+                    return items
+                hand.clear()
+        except BaseException as interrupt:
+            self._undo_later(hand, interrupt)
+            raise
+
+    def _claim(
+        self,
+        count: int,
+        block: bool,
+        timeout: float | None,
+        hand: list[Claimed],
+        stop: list[Any] | None = None,
+        alone: bool = False,
+    ) -> None:
+        """Lease items into *hand*: at least one on return."""
+        try:
+            deadline = deadline_after(timeout) if block and timeout is not None else None
+        except ValueError:
+            self._raise_if_drained(stop)
+            raise
+        withdrawn = False
+
+        def step(s: Storage) -> None:
+            hand.clear()
+            if withdrawn:
+                return
+            owner = self._file.owner
+            owner.enlist(s)
+            hand.extend(statements.claim(s, self._id, owner.number, count, alone))
+            if not hand and self._return_lost(s):
+                hand.extend(statements.claim(s, self._id, owner.number, count, alone))
+            if hand and self._announced != owner.number:
+                # Others that wait learn that there is one more process whose death they want to hear of.
+                self._announced = owner.number
+                s.ring(self._items_word)
+
+        try:
+            with Blocked(self._getters) as blocked:
+                while True:
+                    seen = bell.read(self._words, self._items_word)
+                    if self._has_claimed(step, hand, stop):
+                        return
+                    if not block:
+                        raise Empty
+                    blocked.begin()
+                    self._wait(self._items_word, seen, deadline, Empty, self._longest_wait())
+        except BaseException:
+            withdrawn = True
+            raise
+
+    def _has_claimed(self, step: Operation, hand: list[Claimed], stop: list[Any] | None) -> bool:
+        """Try once. Raises TakingStopped where it is to stop, ShutDown where nothing more comes."""
+        if stop:
+            raise TakingStopped
+        if self._state == ENDED:
+            raise ShutDown
+        self._storage.run(step)
+        if not hand:
+            self._raise_if_drained(stop)
+            return False
+        if stop:  # told to end meanwhile: it is not begun
+            raise TakingStopped
+        self._file.housekeeper.start()
+        return True
+
+    def _return_lost(self, s: Storage) -> int:
+        """Have what dead processes held wait again. Returns how many items. A step of a transaction."""
+        ((leased,),) = s.execute("SELECT leased FROM queue WHERE id = ?", (self._id,)).fetchall()
+        if not leased:
+            return 0
+        count = self._file.owner.return_leases_of_others(s)
+        self._file.housekeeper.watch_owners()
+        return count
+
+    def _longest_wait(self) -> float | None:
+        """Until the next delayed item is ready; None where none is delayed."""
+        ((due,),) = self._storage.look("SELECT min(ready_at) FROM delayed WHERE queue = ?", (self._id,))
+        return None if due is None else max(0.0005, float(due) / 1e6 - time())
+
+    def _raise_if_drained(self, stop: list[Any] | None) -> None:
+        """Raise ShutDown if this object was shut down and nothing more will come."""
+        if not self._state:
+            return
+        waiting, delayed = self._counters("waiting, delayed")
+        if waiting or delayed:
+            return
+        # A pool's consumer stays as long as what another one holds may come back.
+        if stop is not None and self._holds_any():
+            return
+        raise ShutDown
+
+    def _holds_any(self) -> bool:
+        self._file.write()
+        rows = self._storage.look(
+            "SELECT 1 FROM leased WHERE queue = ? AND owner = ? LIMIT 1", (self._id, self._file.owner.number)
+        )
+        return bool(rows)
+
+    def _bury_undecodable(self, row: Claimed, error: DecodeError) -> None:
+        self._file.storage.run(lambda s: statements.bury(s, self._id, row[10], row[2], said(error), ""))
+
+    def _held_here(self) -> deque[tuple[int, int]]:
+        thread = threading.get_ident()
+        held = self._held.get(thread)
+        if held is None:
+            held = self._held[thread] = deque()
+        return held
+
+    def _undo_later(self, hand: list[Claimed], interrupt: BaseException) -> None:
+        """What was claimed was given to nobody, for an interrupt came: it was not delivered."""
+
+        def undo(s: Storage) -> None:
+            # The claim may only just have been committed, by another thread.
+            for row in hand:
+                for held in list(self._held.values()):
+                    if (row[2], row[10]) in held:
+                        held.remove((row[2], row[10]))
+                try:
+                    statements.undo(s, self._id, row[10], row[2])
+                except LeaseLost:
+                    pass
+            hand.clear()
+
+        # Ended by itself, as a rule: nothing was claimed.
+        if self._process == os.getpid() and (hand or not isinstance(interrupt, Exception)):
+            self._file.housekeeper.do(undo)
+
+    def __iter__(self) -> Iterator[T]:
+        """The items until the queue is shut down and nothing waits. Each is leased as by ``get``."""
+        while True:
+            try:
+                item = self.get()
+            except ShutDown:
+                return
+            yield item
+
+    def lease(self, block: bool = True, timeout: float | None = None) -> Lease[T]:
+        """Take the next item under a lease of its own. Waits, and raises, as ``get``."""
+        from headrace.lease import Lease
+
+        return Lease(self, block, timeout)
+
+    @contextmanager
+    def item(self, block: bool = True, timeout: float | None = None) -> Iterator[T]:
+        """A block that has an item, which is done when it ends, however it does. ``lease`` gives back what fails."""
+        lease = self.lease(block, timeout)
+        try:
+            yield lease.item
+        finally:
+            lease.done()
+
+
+def said(error: BaseException) -> str:
+    """An error in a line, as a traceback ends."""
+    from headrace.backends.memory.dead import said as last_line
+
+    return last_line(error).strip()
