@@ -28,7 +28,12 @@ def _ours(file: Path) -> dict[str, float]:
     items = queue.qsize()
     opened = perf_counter()
     queue.close()
-    return {"import": imported - begun, "open": opened - imported, "items": items}
+    closed = perf_counter()
+    queue = open_url(str(file))
+    queue.qsize()
+    again = perf_counter() - closed
+    queue.close()
+    return {"import": imported - begun, "open": opened - imported, "again": again, "items": items}
 
 
 def _bare(file: Path) -> dict[str, float]:

@@ -12,6 +12,7 @@ import msgspec
 from benchmarks.durable_disk import disk_note, scratch
 from benchmarks.durable_ours import OURS, open_queue
 from benchmarks.durable_sqlite import BareQueue
+from benchmarks.durable_sqlite_own import OwnTables
 from benchmarks.durable_targets import at_least, of_ratio
 from benchmarks.measure import time_threads, without_collections
 from benchmarks.results import Outcome, Spread, Table, ratio, times, times_range
@@ -37,6 +38,7 @@ POWER = f"{OURS}, durability=power"
 PROCESS = f"{OURS}, durability=process"
 BARE_FULL = "bare SQLite, synchronous=FULL"
 BARE_NORMAL = "bare SQLite, synchronous=NORMAL"
+OWN_FULL = "bare SQLite, headrace's tables and statements, synchronous=FULL"
 FSYNCED = "bare SQLite, one insert and nothing else, synchronous=FULL"
 
 
@@ -132,6 +134,8 @@ def _contenders(folder: Any, opened: ExitStack) -> dict[str, tuple[Callable[[], 
     for name, fsync in ((BARE_FULL, True), (BARE_NORMAL, False)):
         bare = opened.enter_context(closing(BareQueue(folder / f"bare-{fsync}.db", fsync=fsync)))
         found[name] = partial(bare.put, body), bare.unfinished
+    own = opened.enter_context(closing(OwnTables(folder / "own.db")))
+    found[OWN_FULL] = partial(own.put, body), own.unfinished
     insert = opened.enter_context(closing(BareQueue(folder / "insert.db")))
     found[FSYNCED] = partial(insert.insert, body), insert.unfinished
     return found
@@ -146,15 +150,15 @@ def _rate(put: Callable[[], object], count: int) -> float:
 
 
 def _outcome(rates: dict[str, list[float]], puts: int, note: str) -> Outcome:
-    beside = {BARE_FULL: POWER, FSYNCED: POWER, BARE_NORMAL: PROCESS}
+    beside = {BARE_FULL: POWER, OWN_FULL: POWER, FSYNCED: POWER, BARE_NORMAL: PROCESS}
     ratios = {bare: ratio(rates[ours], rates[bare]) for bare, ours in beside.items()}
     title = "durable: single puts from one thread"
     return Outcome(
         name="durable-single",
         title=title,
-        how=f"One thread, one item in each put, {puts} puts of each in turns. Bare SQLite: one transaction with the "
-        "same statements for each item, through apsw, with a body that is bytes already; and, for comparison, one "
-        "insert for each, by itself, without the counter that a queue needs.",
+        how=f"One thread, one item in each put, {puts} puts of each in turns. Bare SQLite: one transaction for each "
+        "item through apsw, an update of a counter and an insert, with a body that is bytes already; for comparison, "
+        "the same with the tables that headrace has, and one insert by itself, without the counter that a queue needs.",
         table=Table(
             ("queue", "items/s", "lowest to highest", "headrace, equally durable, is … times as fast"),
             [_row(name, Spread.of(values), ratios.get(name)) for name, values in rates.items()],

@@ -1,4 +1,4 @@
-"""Bare SQLite: the statements that a queue needs at least, through apsw, with nothing around them.
+"""Bare SQLite: the tables and statements that a queue needs at least, through apsw, with nothing around them.
 
 This is what the durable queue is held against: no leases that run out, no bodies to encode, no waking, no closing.
 """
@@ -55,7 +55,7 @@ class BareQueue:
         self._connection.setbusytimeout(BUSY_MS)
         self._execute: Any = self._connection.execute
         self._execute("pragma journal_mode = wal").fetchall()
-        self._connection.execute(TABLES).fetchall()
+        self._prepare()
         self._fsync = fsync
         self._full = not fsync  # so that the next line says it, whatever a connection begins with
         self._synchronous(fsync)
@@ -119,6 +119,9 @@ class BareQueue:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def _prepare(self) -> None:
+        self._execute(TABLES).fetchall()
 
     def _synchronous(self, full: bool) -> None:
         if full != self._full:
