@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from collections import deque
 
@@ -187,6 +188,7 @@ def open_file(path: str, *, is_safe: bool, lease: float) -> QueueFile:
             assert file.key is not None
             _open[file.key] = file
         file.users += 1
+        _close_at_the_end()
         return file
 
 
@@ -196,6 +198,21 @@ def _key(path: str, is_safe: bool, lease: float) -> Key | None:
     except OSError:
         return None
     return (found.st_dev, found.st_ino, is_safe, lease)
+
+
+_has_arranged = -1
+
+
+def _close_at_the_end() -> None:
+    """Have the files closed when this process ends. Processes of multiprocessing end without telling atexit."""
+    global _has_arranged  # noqa: PLW0603 - which process it was done in
+    if _has_arranged == os.getpid():
+        return
+    if _has_arranged < 0:
+        atexit.register(_close_all)
+    _has_arranged = os.getpid()
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        util.Finalize(None, _close_all, exitpriority=0)
 
 
 def _before_fork() -> None:
@@ -230,4 +247,3 @@ def _close_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-atexit.register(_close_all)

@@ -78,14 +78,18 @@ class Owner:
         raise StorageError(f"{s.path}: {SLOTS} processes have it open already: no more can")
 
     def beat(self) -> None:
-        """Say that this process is alive."""
-        self.beaten_at = now = monotonic_ns()
-        if self.slot >= 0:
+        """Say that this process is alive, unless it was taken for lost."""
+        if self._is_listed():
+            now = monotonic_ns()
             self._storage.side.beat(self.slot, now)
+            self.beaten_at = now
+
+    def _is_listed(self) -> bool:
+        return self.slot >= 0 and self._storage.side.slot(self.slot)[0] == self.number
 
     def is_sure(self) -> bool:
         """Whether nobody can have taken this process for lost, so that its leases are its own without a look."""
-        return monotonic_ns() - self.beaten_at < self.lease_ns // 2
+        return monotonic_ns() - self.beaten_at < self.lease_ns // 2 and self._is_listed()
 
     def return_leases_of_others(self, s: Storage) -> int:
         """Give back what dead and lost owners hold. Returns how many items. A step of a transaction."""

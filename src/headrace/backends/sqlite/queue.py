@@ -1,6 +1,6 @@
 """``FileQueue``: a queue in a file, under the names and with the meanings of ``queue.Queue``.
 
-Its methods are in ``handle.py``, ``putting.py``, ``taking.py``, ``settling.py`` and ``looking.py``. The way of a put:
+Its methods are in ``handle.py``, ``putting.py``, ``taking.py``, ``settling.py`` and ``counting.py``. The way of a put:
 ``putting.py`` encodes the item, ``statements.py`` says what is done to the tables, ``storage.py`` does it in a
 transaction, ``bell.py`` wakes who waits. ``owners.py`` is about processes that hold items, ``housekeeper.py`` is the
 thread that looks after all that.
@@ -8,7 +8,7 @@ thread that looks after all that.
 
 from __future__ import annotations
 
-from headrace.backends.sqlite.looking import Looking
+from headrace.backends.sqlite.counting import Counting
 from headrace.backends.sqlite.putting import Putting
 from headrace.backends.sqlite.settling import Settling
 from headrace.generic import T
@@ -16,7 +16,7 @@ from headrace.generic import T
 __all__ = ["FileQueue"]
 
 
-class FileQueue(Putting[T], Settling[T], Looking[T]):
+class FileQueue(Putting[T], Settling[T], Counting[T]):
     """A queue in a file, for any number of threads and processes of this machine. Made by ``headrace.open``.
 
     It has the methods of ``queue.Queue``. What ``put`` has returned from is in the file, as safe as *durability* says.

@@ -49,6 +49,8 @@ __all__ = [
 LONG_BODY = 16_384
 # Times that an item came back are kept in its history, the first one and the latest ones.
 LONGEST_HISTORY = 10
+# Delayed items that one transaction makes ready.
+MOST_PROMOTED = 10_000
 
 _PLACES = ", ".join("?" * 12)
 _INTO_READY = f"INSERT INTO ready(queue, {ITEM}) VALUES(?, {_PLACES})"
@@ -59,10 +61,10 @@ _INTO_DEAD = f"INSERT INTO dead(queue, died_at, error, traceback, {ITEM}) VALUES
 # -- putting -------------------------------------------------------------------------------------
 
 
-def put(s: Storage, queue: int, items: Sequence[Put]) -> int:
-    """Put as many of *items*, which have no keys, as there is room for: in their order, the others not at all."""
+def put(s: Storage, queue: int, items: Sequence[Put], is_bounded: bool = True) -> int:
+    """Put as many of *items* as there is room for: in their order, the others not at all."""
     count = len(items)
-    given = _reserve(s, queue, count)
+    given = _reserve(s, queue, count, is_bounded)
     while given is None:
         ((maxsize, waiting),) = s.execute("SELECT maxsize, waiting FROM queue WHERE id = ?", (queue,)).fetchall()
         count = min(count, maxsize - waiting)
@@ -89,12 +91,12 @@ def put(s: Storage, queue: int, items: Sequence[Put]) -> int:
     return count
 
 
-def _reserve(s: Storage, queue: int, count: int) -> int | None:
+def _reserve(s: Storage, queue: int, count: int, is_bounded: bool = True) -> int | None:
     """The last of *count* new numbers, whose items count as waiting; None where there is no room for them."""
     rows = s.execute(
         "UPDATE queue SET sequence = sequence + ?2, waiting = waiting + ?2, put_total = put_total + ?2 "
-        "WHERE id = ?1 AND (maxsize <= 0 OR waiting + ?2 <= maxsize) RETURNING sequence",
-        (queue, count),
+        "WHERE id = ?1 AND (maxsize <= 0 OR waiting + ?2 <= maxsize OR NOT ?3) RETURNING sequence",
+        (queue, count, is_bounded),
     ).fetchall()
     return rows[0][0] if rows else None
 
@@ -107,6 +109,7 @@ def put_keyed(s: Storage, queue: int, item: Put, on_duplicate: str, ready_at: in
     """
     key = item[4]
     found = s.execute("SELECT id FROM key WHERE queue = ? AND key = ?", (queue, key)).fetchall()
+    is_bounded = ready_at is None
     if found:
         number = found[0][0]
         if on_duplicate == "ignore":
@@ -114,30 +117,44 @@ def put_keyed(s: Storage, queue: int, item: Put, on_duplicate: str, ready_at: in
         if on_duplicate == "raise":
             assert key is not None
             raise DuplicateKey(key.decode(errors="replace"), number)
-        if not _drop_waiting(s, queue, number):
+        table = _table_of(s, queue, number)
+        if is_bounded and table != "ready" and not _has_room(s, queue):
+            return 0
+        # One that waits makes room for the other.
+        is_bounded = is_bounded and table != "ready"
+        if table == "leased":
             s.execute("DELETE FROM key WHERE queue = ? AND key = ?", (queue, key))
             s.execute("UPDATE queue SET keyed = keyed - 1 WHERE id = ?", (queue,))
             s.execute("UPDATE leased SET key = NULL WHERE queue = ? AND id = ?", (queue, number))
         else:
-            s.execute("UPDATE queue SET dropped_total = dropped_total + 1 WHERE id = ?", (queue,))
-    went_in = put(s, queue, [item]) if ready_at is None else put_delayed(s, queue, item, ready_at)
+            _drop_waiting(s, queue, table, number)
+    went_in = put_delayed(s, queue, item, ready_at) if ready_at is not None else put(s, queue, [item], is_bounded)
     if went_in:
         s.execute("INSERT INTO key(queue, key, id) SELECT id, ?2, sequence FROM queue WHERE id = ?1", (queue, key))
         s.execute("UPDATE queue SET keyed = keyed + 1 WHERE id = ?", (queue,))
     return went_in
 
 
-def _drop_waiting(s: Storage, queue: int, number: int) -> bool:
-    """Drop an item that no consumer holds, its key and its long body too. False if one does."""
-    for table in ("ready", "delayed"):
-        # A scan where the item is not: replacing is for queues whose items are not many.
-        s.execute(f"DELETE FROM {table} WHERE queue = ? AND id = ?", (queue, number))
-        if s.connection.changes():
-            counter = "waiting" if table == "ready" else "delayed"
-            s.execute(f"UPDATE queue SET {counter} = {counter} - 1 WHERE id = ?", (queue,))
-            forget(s, queue, [number])
-            return True
-    return False
+def _table_of(s: Storage, queue: int, number: int) -> str:
+    """Where an unfinished item is. A scan where it waits: replacing is for queues whose items are not many."""
+    for table in ("leased", "ready", "delayed"):
+        if s.execute(f"SELECT 1 FROM {table} WHERE queue = ? AND id = ?", (queue, number)).fetchall():
+            return table
+    raise AssertionError(f"item {number} has a key and is in no table")
+
+
+def _has_room(s: Storage, queue: int) -> bool:
+    return bool(
+        s.execute("SELECT 1 FROM queue WHERE id = ? AND (maxsize <= 0 OR waiting < maxsize)", (queue,)).fetchall()
+    )
+
+
+def _drop_waiting(s: Storage, queue: int, table: str, number: int) -> None:
+    """Drop an item that no consumer holds, its key and its long body too."""
+    s.execute(f"DELETE FROM {table} WHERE queue = ? AND id = ?", (queue, number))
+    counter = "waiting" if table == "ready" else "delayed"
+    s.execute(f"UPDATE queue SET {counter} = {counter} - 1, dropped_total = dropped_total + 1 WHERE id = ?", (queue,))
+    forget(s, queue, [number])
 
 
 def put_delayed(s: Storage, queue: int, item: Put, ready_at: int) -> int:
@@ -246,25 +263,29 @@ def _without_suspects(s: Storage, queue: int, owner: int, rows: list[Claimed]) -
 # Their places are behind all that are there, in the order of their times.
 _PROMOTE = f"""
 INSERT INTO ready(queue, {ITEM})
-SELECT queue, id, priority, ?3 + row_number() OVER (ORDER BY ready_at, position), deliveries, serializer, body, put_at,
+SELECT queue, id, priority, ?4 + row_number() OVER (ORDER BY ready_at, position), deliveries, serializer, body, put_at,
     expires_at, key, headers, first_failed_at, history
-FROM delayed WHERE queue = ?1 AND ready_at <= ?2
+FROM delayed WHERE queue = ?1 AND (ready_at, position) <= (?2, ?3)
 """
 
 
 def promote(s: Storage, queue: int) -> int:
     """Move the delayed items that are due to those that are ready, whatever the bound. Returns how many."""
-    ((count,),) = s.execute("SELECT count(*) FROM delayed WHERE queue = ? AND ready_at <= ?", (queue, s.now)).fetchall()
+    rows = s.execute(
+        "SELECT ready_at, position FROM delayed WHERE queue = ? AND ready_at <= ? ORDER BY ready_at, position LIMIT ?",
+        (queue, s.now, MOST_PROMOTED),
+    ).fetchall()
+    count = len(rows)
     if count:
         ((last,),) = s.execute(
             "UPDATE queue SET waiting = waiting + ?2, delayed = delayed - ?2, sequence = sequence + ?2 WHERE id = ?1 "
             "RETURNING sequence",
             (queue, count),
         ).fetchall()
-        s.execute(_PROMOTE, (queue, s.now, last - count))
-        s.execute("DELETE FROM delayed WHERE queue = ? AND ready_at <= ?", (queue, s.now))
+        s.execute(_PROMOTE, (queue, *rows[-1], last - count))
+        s.execute("DELETE FROM delayed WHERE queue = ? AND (ready_at, position) <= (?, ?)", (queue, *rows[-1]))
         s.ring(word(queue, ITEMS), count)
-    return int(count)
+    return count
 
 
 def next_due(s: Storage, queue: int) -> int | None:

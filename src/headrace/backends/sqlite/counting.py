@@ -1,4 +1,4 @@
-"""Looking: sizes, ``peek``, ``stats``; and what concerns a queue as a whole: ``pause``, ``clear``."""
+"""Counting: sizes, ``peek``, ``stats``; and what concerns a queue as a whole: ``pause``, ``clear``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from headrace.generic import T
 
 TYPE_CHECKING = False
 
-__all__ = ["Looking"]
+__all__ = ["Counting"]
 
 
-class Looking(Handle[T]):
+class Counting(Handle[T]):
     """The methods that look."""
 
     def qsize(self) -> int:
