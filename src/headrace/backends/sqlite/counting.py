@@ -11,6 +11,8 @@ from headrace.errors import DecodeError, Empty
 from headrace.generic import T
 
 TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from headrace.backends.sqlite.storage import Storage
 
 __all__ = ["Counting"]
 
@@ -84,8 +86,15 @@ class Counting(Handle[T]):
 
     def clear(self) -> int:
         """Drop all items that wait or are delayed, and return how many."""
+        from headrace.backends.sqlite.ledger import forget_waiting
+
         self._prefetch.give_back()
-        return int(self._storage.run(lambda s: statements.clear(s, self._id), self._is_synced))
+
+        def step(s: Storage) -> int:
+            forget_waiting(s, self)
+            return statements.clear(s, self._id)
+
+        return int(self._storage.run(step, self._is_synced))
 
     def stats(self) -> Stats:
         """One look at the queue. Takes the same time however many items there are."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, NamedTuple, TypeAlias
 
+    from headrace.backends.sqlite.handle import Handle
     from headrace.backends.sqlite.queue import FileQueue
     from headrace.backends.sqlite.storage import Storage
 
@@ -332,15 +333,15 @@ def give_back(s: Storage, queue: int, owner: int, numbers: Sequence[int], delive
     return count
 
 
-def digest_of_body(queue: FileQueue[Any], code: int, body: bytes) -> bytes:
+def digest_of_body(queue: Handle[Any], code: int, body: bytes) -> bytes:
     """``digest_of`` what the body of an item says."""
     try:
-        return digest_of(queue._decoded((None, None, None, None, code, body)))
+        return digest_of(queue._decoded(code, body))
     except DecodeError:
         return blake2b(body, digest_size=16, person=b"undecodable").digest()
 
 
-def forget_waiting(s: Storage, queue: FileQueue[Any]) -> None:
+def forget_waiting(s: Storage, queue: Handle[Any]) -> None:
     """All that waits is about to be dropped: it was not put, as far as the ledger goes. A step of a transaction."""
     number = queue._id
     if not s.execute("SELECT 1 FROM ledger WHERE queue = ? LIMIT 1", (number,)).fetchall():
