@@ -1,5 +1,6 @@
 """What the documents show must work, and what they name must be there."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,20 +13,42 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_each_python_example_in_the_readme_runs_and_ends(number: int) -> None:
-    code = blocks("python")[number]
+EXAMPLES = [
+    pytest.param(code, id=f"{page}-{number}")
+    for page in ("README.md", "docs/durable.md")
+    for number, code in enumerate(blocks("python", page))
+]
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_each_python_example_runs_and_ends(code: str, tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        # From the checkout as from an installed package.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path)))},
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
     if "squares" in code:
         assert ran.stdout == f"{[n * n for n in range(10)]}\n"
+    for line, told in printed(code):
+        assert told in ran.stdout, line
+
+
+def printed(code: str) -> list[tuple[str, str]]:
+    """The lines that print something, with what the comment behind them says that is; where that is always the same."""
+    found = re.findall(r"^( *print\(.*\))  # (.*)$", code, re.MULTILINE)
+    return [(line, told) for line, told in found if told[0] in "0123456789O" and "items" not in told]
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
@@ -34,7 +57,7 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/guarantees.md", "docs/guide.md"]
+    "page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/guarantees.md", "docs/guide.md", "docs/durable.md"]
 )
 def test_each_link_to_a_file_leads_to_one(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
