@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from contextlib import suppress
@@ -12,7 +13,7 @@ from headrace.backends.sqlite import bell, statements
 from headrace.backends.sqlite.file import open_file
 from headrace.backends.sqlite.prefetch import Prefetch
 from headrace.backends.sqlite.settings import Settings
-from headrace.backends.sqlite.side import DRAINED, ITEMS, SPACE, word
+from headrace.backends.sqlite.side import DRAINED, ITEMS, SIZE, SPACE, word
 from headrace.errors import LeaseLost, StorageError
 from headrace.generic import Subscriptable, T
 from headrace.serializers import decoder_by_code, serializer_for
@@ -73,13 +74,17 @@ class Handle(Subscriptable[T]):
         self._drained_word = word(self._id, DRAINED)
         # What get() has taken and task_done() is to settle: for each thread, (item's number, owner's number).
         self._held: dict[int, deque[tuple[int, int]]] = {}
+        # The same of what leases and pools have taken, which settle one by one.
+        self._out: set[tuple[int, int]] = set()
         self._getters: list[int] = []
         self._putters: list[int] = []
         self._prefetch = Prefetch(self)
         # The owner's number under which others were told that we may hold items.
         self._announced = 0
         # An object that nobody has any more gives up what it holds.
-        self._finalizer = finalize(self, abandon, self._file, self._id, self._held, self._prefetch.ready, self._process)
+        self._finalizer = finalize(
+            self, abandon, self._file, self._id, self._held, self._out, self._prefetch.ready, self._process
+        )
         self._finalizer.atexit = False
 
     def _find_queue(self, s: Storage) -> int:
@@ -127,17 +132,26 @@ class Handle(Subscriptable[T]):
             return
         self.shutdown(immediate=True)
         self._prefetch.end()
-        held = [pair for pairs in list(self._held.values()) for pair in list(pairs)]
+        # From here on a settlement by another thread is refused, so that nothing is settled and given back too.
+        self._is_closed = True
+        held = self._holds()
         self._held.clear()
+        self._out.clear()
         for number, owner in held:
             try:
                 self._file.storage.run(self._giving_back(number, owner))
             except LeaseLost:
                 pass
-        self._is_closed = True
         self._finalizer.detach()
         self._file.write()
+        # Whoever still looks finds nothing there, and that the queue is closed.
+        self._words = nowhere()
         self._file.release()
+
+    def _holds(self) -> list[tuple[int, int]]:
+        """What this object has taken and not settled: (item's number, owner's number)."""
+        held = [pair for pairs in list(self._held.values()) for pair in list(pairs)]
+        return held + list(self._out)
 
     def _giving_back(self, number: int, owner: int) -> Operation:
         return lambda s: statements.retry(s, self._id, owner, number, None, "its queue was closed")
@@ -228,6 +242,16 @@ class Handle(Subscriptable[T]):
         return f"<FileQueue {self.path}#{self.name}>"
 
 
+_nowhere: list[mmap.mmap] = []
+
+
+def nowhere() -> mmap.mmap:
+    """The words of queues that are closed: the file's may be unmapped already."""
+    if not _nowhere:
+        _nowhere.append(mmap.mmap(-1, SIZE))
+    return _nowhere[0]
+
+
 class Blocked:
     """Counts a thread among those that are blocked, from ``begin`` to the end of the block."""
 
@@ -255,6 +279,7 @@ def abandon(
     file: QueueFile,
     queue: int,
     held: dict[int, deque[tuple[int, int]]],
+    out: set[tuple[int, int]],
     ahead: deque[Claimed],
     process: int,
 ) -> None:
@@ -266,11 +291,11 @@ def abandon(
         for row in ahead:
             with suppress(LeaseLost):
                 statements.undo(s, queue, row[10], row[2])
-        for pairs in held.values():
+        for pairs in (out, *held.values()):
             for number, owner in pairs:
                 with suppress(LeaseLost):
                     statements.retry(s, queue, owner, number, None, "its queue object was dropped")
 
-    if ahead or any(held.values()):
+    if ahead or out or any(held.values()):
         file.housekeeper.do(give_back)
     file.release_soon()

@@ -76,6 +76,7 @@ class Prefetch:
                     held.clear()
                     continue
                 delivery.is_limited = stop is None
+                queue._out.add((delivery.id, delivery.owner))
                 if hand is not None:
                     hand.append(delivery)
                 return delivery

@@ -156,14 +156,16 @@ class Settling(Taking[T]):
         return delivery
 
     def _settle(self, raw: Delivery) -> None:
-        self._done(raw.id, raw.owner)  # type: ignore[arg-type]
+        number = self._number(raw)
+        self._out.discard((number, raw.owner))
+        self._done(number, raw.owner)
 
     def _retry(self, envelope: Delivery, delay: float, error: BaseException | None = None) -> FileDeadLetter | None:
         self._check_is_own(envelope.owner)
         ready_at = time_ns() // 1000 + microseconds("delay", delay) if delay > 0 else None
         why = "given back" if error is None else said(error)
-        number = envelope.id
-        assert number is not None
+        number = self._number(envelope)
+        self._out.discard((number, envelope.owner))
 
         def step(s: Storage) -> bool:
             return statements.retry(s, self._id, envelope.owner, number, ready_at, why, limited=envelope.is_limited)
@@ -180,7 +182,12 @@ class Settling(Taking[T]):
     def _put_back(self, envelope: Delivery) -> None:
         self._check_is_own(envelope.owner)
         number = self._number(envelope)
-        self._run_or_later(lambda s: statements.undo(s, self._id, envelope.owner, number))
+        self._out.discard((number, envelope.owner))
+
+        def step(s: Storage) -> None:
+            statements.undo(s, self._id, envelope.owner, number)
+
+        self._run_or_later(step)
         self._tell_the_end_unless_leading()
 
     def _bury(self, envelope: Delivery, error: BaseException) -> FileDeadLetter:
@@ -188,8 +195,8 @@ class Settling(Taking[T]):
         from headrace.backends.sqlite.dead import traceback_of
 
         self._check_is_own(envelope.owner)
-        number = envelope.id
-        assert number is not None
+        number = self._number(envelope)
+        self._out.discard((number, envelope.owner))
         text, traceback = last_line(error).strip(), traceback_of(error)
         self._storage.run(lambda s: statements.bury(s, self._id, envelope.owner, number, text, traceback))
         self._tell_the_end()

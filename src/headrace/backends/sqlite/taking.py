@@ -177,9 +177,15 @@ class Taking(Handle[T]):
         raise ShutDown
 
     def _holds_any(self) -> bool:
+        """Whether this object has anything that is not settled. Other objects of the process may have something."""
         self._file.write()
+        numbers = [number for number, _ in self._holds()]
+        numbers += [row[2] for row in list(self._prefetch.ready)]
+        if not numbers:
+            return False
         rows = self._storage.look(
-            "SELECT 1 FROM leased WHERE queue = ? AND owner = ? LIMIT 1", (self._id, self._file.owner.number)
+            "SELECT 1 FROM leased WHERE queue = ?1 AND owner = ?2 AND id IN carray(?3) LIMIT 1",
+            (self._id, self._file.owner.number, statements.listed_numbers(numbers)),
         )
         return bool(rows)
 
