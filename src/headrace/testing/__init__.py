@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from headrace.testing.capabilities import (
     CAPABILITIES,
+    FILE_QUEUE,
     LIFO_QUEUE,
     PRIORITY_QUEUE,
     QUEUE,
@@ -30,6 +31,7 @@ from headrace.testing.suite import check_queue, promises
 
 __all__ = [
     "CAPABILITIES",
+    "FILE_QUEUE",
     "LIFO_QUEUE",
     "PRIORITY_QUEUE",
     "QUEUE",

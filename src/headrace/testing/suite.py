@@ -32,7 +32,9 @@ def check_queue(
     """Check every promise of the contract on the queues that *make* returns. Takes a few seconds.
 
     Args:
-        make: called as ``make()`` and as ``make(maxsize=n)``; returns a fresh, empty queue each time.
+        make: called as ``make()`` and as ``make(maxsize=n)``; returns a fresh, empty queue each time. With the
+            capability "durable" also as ``make(again=queue)``, which is another object of the queue that *queue* is
+            one of (it may be closed); with "deliveries" as ``make(max_deliveries=n)``.
         capabilities: what the queues can do (see ``CAPABILITIES``); by default all that ``headrace.Queue`` can.
             Promises that need another one are skipped, and *report* says which and why.
         time_limit: seconds after which a promise whose check hangs is taken to be broken. The thread that hangs is

@@ -86,6 +86,18 @@ def put_many_tells_how_many_found_room(make: Make) -> None:
 
 
 @promise("batches", "bounded")
+def of_an_iterator_nothing_is_lost_where_there_is_no_room(make: Make) -> None:
+    for arguments, named in [((False,), {}), ((True, 0), {}), ((), {"timeout": 0.001})]:
+        queue = make(maxsize=3)
+        source = iter(range(10))
+        with raises(Full) as caught:
+            queue.put_many(source, *arguments, **named)
+        assert caught.error.put_count == 3
+        assert [*caught.error.pending, *source] == list(range(3, 10))
+        assert sorted(drain(queue)) == [0, 1, 2]
+
+
+@promise("batches", "bounded", "lazy")
 def put_many_gives_back_what_it_had_drawn_from_an_iterator(make: Make) -> None:
     for arguments, named in [((False,), {}), ((True, 0), {}), ((), {"timeout": 0.001})]:
         queue = make(maxsize=3)
@@ -182,6 +194,20 @@ def an_iterator_that_fails_leaves_what_came_before(make: Make) -> None:
 @promise("batches")
 def an_iterator_may_use_the_queue_itself(make: Make) -> None:
     queue = make()
+
+    def busy() -> Iterator[int]:
+        for number in range(10):
+            queue.put(-number)
+            queue.qsize()
+            yield number
+
+    queue.put_many(busy())
+    assert sorted(drain(queue)) == sorted([*range(10), *range(-9, 1)])
+
+
+@promise("batches", "lazy")
+def what_an_iterator_has_given_is_there_when_it_goes_on(make: Make) -> None:
+    queue = make()
     taken = []
 
     def greedy() -> Iterator[int]:
@@ -194,7 +220,7 @@ def an_iterator_may_use_the_queue_itself(make: Make) -> None:
     assert taken == list(range(10))
 
 
-@promise("batches")
+@promise("batches", "lazy")
 def a_generator_is_drawn_from_only_as_far_as_there_is_room(make: Make) -> None:
     drawn = []
 

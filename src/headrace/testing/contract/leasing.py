@@ -169,7 +169,7 @@ def the_object_that_comes_back_is_the_object_that_was_put(make: Make) -> None:
     assert queue.get() is thing
 
 
-@promise("leases", "priority")
+@promise("leases", "priorities")
 def an_item_that_comes_back_keeps_its_priority(make: Make) -> None:
     queue = make()
     queue.put("middle", priority=2)
@@ -279,7 +279,7 @@ def iteration_ends_after_the_last_delayed_item(make: Make) -> None:
     assert items[-1] == late
 
 
-@promise("leases", "shutdown")
+@promise("leases", "shutdown", "dropping")
 def an_immediate_shutdown_drops_delayed_items(make: Make) -> None:
     queue = make()
     for item in range(3):
@@ -307,7 +307,7 @@ def an_immediate_shutdown_wakes_who_waits_for_a_delayed_item(make: Make) -> None
     assert isinstance(waiting.error(), ShutDown)
 
 
-@promise("leases", "shutdown")
+@promise("leases", "shutdown", "dropping")
 def what_comes_back_after_an_immediate_shutdown_is_dropped(make: Make) -> None:
     queue = make()
     for item in range(3):
@@ -366,15 +366,30 @@ def a_failed_item_is_a_dead_letter_and_counts_as_done(make: Make) -> None:
     queue = make()
     queue.put("a")
     lease = queue.lease()
-    number, error = lease.id, ValueError("no")
-    lease.fail(error)
+    number = lease.id
+    lease.fail(ValueError("no"))
     queue.join(timeout=0)
     (letter,) = queue.dead
     assert len(queue.dead) == 1
-    assert (letter.item, letter.id, letter.error, letter.attempts) == ("a", number, error, 1)
-    assert queue.dead[number] is letter
+    assert (letter.item, letter.id, letter.attempts) == ("a", number, 1)
+    assert "no" in str(letter.error)
+    assert "ValueError: no" in letter.traceback
+    assert (queue.dead[number].id, queue.dead[number].item) == (number, "a")
     assert number in queue.dead
     assert letter.first_failed_at <= letter.failed_at <= time.time()
+
+
+@promise("leases", "objects")
+def a_dead_letter_has_the_error_itself_and_is_one_object(make: Make) -> None:
+    queue = make()
+    queue.put("a")
+    lease = queue.lease()
+    number, error = lease.id, ValueError("no")
+    lease.fail(error)
+    (letter,) = queue.dead
+    assert letter.error is error
+    assert queue.dead[number] is letter
+    assert queue.dead.drop(number) is letter
 
 
 @promise("leases")
@@ -442,7 +457,7 @@ def a_dead_letter_may_be_retried_as_a_new_item(make: Make) -> None:
     queue.join(timeout=0)
 
 
-@promise("leases", "priority")
+@promise("leases", "priorities")
 def a_dead_letter_that_is_retried_keeps_its_priority(make: Make) -> None:
     queue = make()
     queue.put("middle", priority=2)
@@ -484,7 +499,8 @@ def dead_letters_may_be_dropped(make: Make) -> None:
         queue.put(item)
         queue.lease().fail("no")
     first = next(iter(queue.dead))
-    assert queue.dead.drop(first.id) is first
+    dropped = queue.dead.drop(first.id)
+    assert (dropped.id, dropped.item) == (first.id, first.item)
     with raises(KeyError):
         queue.dead.drop(first.id)
     with raises(KeyError):

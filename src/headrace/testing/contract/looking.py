@@ -196,6 +196,18 @@ def stats_count_batches_and_drops(make: Make) -> None:
     queue.clear()
     _counts(queue.stats(), put=10, got=3, dropped=7, unfinished=3)
     queue.put_many([1, 2])
+    queue.shutdown()
+    _counts(queue.stats(), put=12, got=3, dropped=7, unfinished=5)
+    assert queue.stats().is_shutdown is True
+
+
+@promise("stats", "batches", "clear", "shutdown", "dropping")
+def stats_count_what_an_immediate_shutdown_dropped(make: Make) -> None:
+    queue = make()
+    queue.put_many(range(10))
+    queue.get_many(3)
+    queue.clear()
+    queue.put_many([1, 2])
     queue.shutdown(immediate=True)
     _counts(queue.stats(), put=12, got=3, dropped=9, unfinished=3)
     assert queue.stats().is_shutdown is True

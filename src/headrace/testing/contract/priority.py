@@ -74,7 +74,7 @@ def tuples_with_a_number_in_front_work_as_they_always_did(make: Make) -> None:
     assert drain(queue) == sorted(items)
 
 
-@promise("priority")
+@promise("priorities")
 def a_priority_takes_the_place_of_the_item_s_own_order(make: Make) -> None:
     queue = make()
     for item, priority in [("low", 3), ("high", 1), ("middle", 2)]:
@@ -112,6 +112,42 @@ def a_priority_is_given_by_name_only(make: Make) -> None:
     assert queue.empty()
 
 
+@promise("priority", "bounded")
+def put_nowait_takes_a_priority_as_put_does(make: Make) -> None:
+    queue = make(maxsize=3)
+    queue.put_nowait("b", priority=0)
+    queue.put_nowait("a", priority=-1)
+    queue.put_nowait("c", priority=0)
+    with raises(Full):
+        queue.put_nowait("d", priority=-2)
+    assert drain(queue) == ["a", "b", "c"]
+
+
+@promise("priorities", "batches")
+def get_many_takes_the_lowest_priorities_first(make: Make) -> None:
+    queue = make()
+    for item, priority in [("f", 2), ("a", -1), ("e", 1), ("c", 0)]:
+        queue.put(item, priority=priority)
+    assert queue.get_many(2) == ["a", "c"]
+    queue.put("b", priority=0)
+    assert queue.get_many(9) == ["b", "e", "f"]
+
+
+@promise("priorities")
+def equal_priorities_keep_the_order_of_their_puts_across_gets(make: Make) -> None:
+    chance = random.Random(6)
+    queue = make()
+    waiting: list[tuple[int, int]] = []
+    for label in range(600):
+        if waiting and chance.random() < 0.45:
+            waiting.sort()
+            assert queue.get() == waiting.pop(0)[1]
+        else:
+            priority = chance.randrange(-2, 2)
+            queue.put(label, priority=priority)
+            waiting.append((priority, label))
+
+
 @promise("priority")
 def a_priority_of_none_is_no_priority(make: Make) -> None:
     queue = make()
@@ -120,12 +156,12 @@ def a_priority_of_none_is_no_priority(make: Make) -> None:
     assert drain(queue) == [1, 2]
 
 
-@promise("priority")
+@promise("priorities")
 def zero_is_a_priority(make: Make) -> None:
     queue = make()
     queue.put("b", priority=0)
     queue.put("a", priority=-1)
-    queue.put_nowait("c", priority=0)
+    queue.put("c", priority=0)
     assert drain(queue) == ["a", "b", "c"]
 
 
@@ -290,14 +326,12 @@ def _filled(make: Make, keys: list[int]) -> Any:
     return queue
 
 
-@promise("priority", "bounded")
+@promise("priorities", "bounded")
 def a_full_queue_refuses_whatever_the_priority(make: Make) -> None:
     queue = make(maxsize=1)
     queue.put("a", priority=5)
     with raises(Full):
         queue.put("b", block=False, priority=1)
-    with raises(Full):
-        queue.put_nowait("b", priority=1)
     with raises(Full):
         queue.put("b", timeout=0.001, priority=1)
     assert drain(queue) == ["a"]
@@ -318,7 +352,7 @@ def a_batch_that_stops_comparing_keeps_what_went_in(make: Make) -> None:
     assert drain(queue) == [1, 3]
 
 
-@promise("priority", "peek")
+@promise("priorities", "peek")
 def peeking_sees_the_lowest(make: Make) -> None:
     queue = make()
     for item, priority in [("c", 3), ("a", 1), ("b", 2)]:

@@ -302,10 +302,16 @@ def a_maxsize_of_zero_or_less_is_no_bound(make: Make) -> None:
 
 @promise("bounded")
 def a_maxsize_that_is_no_number_is_refused(make: Make) -> None:
-    wrong: list[Any] = ["10", None, []]
+    wrong: list[Any] = ["10", []]
     for maxsize in wrong:
         with raises(TypeError):
             make(maxsize=maxsize)
+
+
+@promise("bounded", "identity")
+def a_maxsize_of_none_is_refused(make: Make) -> None:
+    with raises(TypeError):
+        make(maxsize=None)
 
 
 @promise("bounded")

@@ -48,6 +48,17 @@ def a_batch_may_be_settled_in_one_call(make: Make) -> None:
     assert queue.task_done(len(taken)) is None
     with raises(TimeoutError):
         queue.join(timeout=0)
+    queue.get()
+    queue.task_done(count=1)
+    queue.join()
+
+
+@promise("settling", "batches", "counted")
+def a_batch_may_be_settled_before_it_is_taken(make: Make) -> None:
+    queue = make()
+    queue.put_many([1, 2, 3, 4])
+    queue.get_many(3)
+    queue.task_done(3)
     queue.task_done(count=1)
     queue.join()
 
@@ -185,6 +196,17 @@ def join_refuses_a_timeout_that_is_none(make: Make) -> None:
 
 
 @promise("settling")
+def a_task_may_be_settled_by_another_thread(make: Make) -> None:
+    queue = make()
+    queue.put(1)
+    queue.get()
+    Call(queue.task_done).result()
+    queue.join(timeout=0)
+    with raises(ValueError):
+        queue.task_done()
+
+
+@promise("settling", "counted")
 def a_task_may_be_settled_by_another_thread_and_before_the_get(make: Make) -> None:
     queue = make()
     queue.put(1)

@@ -76,9 +76,18 @@ def immediate_shutdown_serves_nothing(make: Make) -> None:
         queue = make()
         queue.put(1)
         queue.shutdown(*arguments, **named)
-        assert queue.qsize() == 0
         _refuses_every_put(queue)
         _refuses_every_get(queue)
+
+
+@promise("shutdown", "dropping")
+def immediate_shutdown_drops_what_waits(make: Make) -> None:
+    for arguments, named in [((True,), {}), ((), {"immediate": True}), ((1,), {})]:
+        queue = make()
+        queue.put(1)
+        queue.shutdown(*arguments, **named)
+        assert queue.qsize() == 0
+        assert queue.empty()
 
 
 @promise("shutdown")
@@ -90,11 +99,23 @@ def shutdown_may_be_repeated_and_made_immediate(make: Make) -> None:
     queue.shutdown(immediate=False)
     queue.get()
     queue.shutdown(immediate=True)
-    assert queue.empty()
     _refuses_every_get(queue)
     queue.shutdown(immediate=False)
+    _refuses_every_get(queue)
     queue.shutdown(immediate=True)
     assert queue.is_shutdown is True
+
+
+@promise("shutdown", "dropping")
+def a_shutdown_that_is_made_immediate_drops_the_rest(make: Make) -> None:
+    queue = make()
+    queue.put(1)
+    queue.put(2)
+    queue.shutdown()
+    queue.get()
+    queue.shutdown(immediate=True)
+    assert queue.empty()
+    _refuses_every_get(queue)
 
 
 @promise("shutdown", "bounded")
@@ -144,7 +165,19 @@ def shutdown_wakes_every_blocked_put(make: Make) -> None:
         queue.shutdown(immediate)
         for putter in putters:
             assert type(putter.error()) is ShutDown
-        assert queue.qsize() == (0 if immediate else 1)
+        assert immediate or drain(queue) == [0]
+
+
+@promise("shutdown", "bounded", "dropping")
+def a_put_that_waits_while_the_rest_is_dropped_does_not_go_in(make: Make) -> None:
+    queue = make(maxsize=1)
+    queue.put(0)
+    putters = calls(3, queue.put, 1)
+    until_blocked(queue, putters=3)
+    queue.shutdown(immediate=True)
+    for putter in putters:
+        assert type(putter.error()) is ShutDown
+    assert queue.qsize() == 0
 
 
 @promise("shutdown", "bounded")
@@ -211,7 +244,7 @@ def after_a_plain_shutdown_join_waits_for_the_rest(make: Make) -> None:
     joiner.result()
 
 
-@promise("shutdown", "settling")
+@promise("shutdown", "settling", "counted")
 def the_unfinished_count_never_falls_below_zero(make: Make) -> None:
     queue = make()
     queue.put(1)
@@ -271,18 +304,32 @@ def getters_that_settle_let_joiners_go(make: Make) -> None:
 def all_methods_in_many_threads_end_at_shutdown(make: Make) -> None:
     for immediate in (False, True):
         queue = make()
-        ready = threading.Barrier(7)
-        producers = calls(3, _put_until_shutdown, queue, ready)
-        consumers = calls(3, _get_until_shutdown, queue, ready)
-        ready.wait(DEADLINE)
-        _until_there_is_traffic(queue)
-        queue.shutdown(immediate)
-        puts = sum(producer.result() for producer in producers)
-        gets = sum(consumer.result() for consumer in consumers)
+        puts, gets = _traffic_until_shutdown(queue, immediate)
         assert gets <= puts
-        assert immediate or gets == puts
-        assert queue.empty()
+        if not immediate:
+            assert gets == puts
+            assert queue.empty()
         queue.join(timeout=DEADLINE)
+
+
+@promise("shutdown", "settling", "dropping")
+def after_an_immediate_shutdown_amid_traffic_nothing_waits(make: Make) -> None:
+    queue = make()
+    _traffic_until_shutdown(queue, immediate=True)
+    assert queue.empty()
+    queue.join(timeout=DEADLINE)
+
+
+def _traffic_until_shutdown(queue: Any, immediate: bool) -> tuple[int, int]:
+    """Shut a queue down while three threads put and three get. Returns how many items each side saw."""
+    ready = threading.Barrier(7)
+    producers = calls(3, _put_until_shutdown, queue, ready)
+    consumers = calls(3, _get_until_shutdown, queue, ready)
+    ready.wait(DEADLINE)
+    _until_there_is_traffic(queue)
+    queue.shutdown(immediate)
+    puts = sum(producer.result() for producer in producers)
+    return puts, sum(consumer.result() for consumer in consumers)
 
 
 def _until_there_is_traffic(queue: Any) -> None:
@@ -360,6 +407,20 @@ def put_many_says_how_many_went_in_before_the_shutdown(make: Make) -> None:
 
 
 @promise("shutdown", "batches")
+def of_an_iterator_nothing_is_lost_when_the_queue_is_shut_down(make: Make) -> None:
+    queue = make(maxsize=2)
+    source = iter(range(5))
+    putter = Call(queue.put_many, source)
+    until_blocked(queue, putters=1)
+    queue.shutdown()
+    error = putter.error()
+    assert type(error) is ShutDown
+    assert error.put_count == 2
+    assert [*error.pending, *source] == [2, 3, 4]
+    assert sorted(drain(queue)) == [0, 1]
+
+
+@promise("shutdown", "batches", "lazy")
 def put_many_from_an_iterator_gives_the_drawn_item_back(make: Make) -> None:
     queue = make(maxsize=2)
     source = iter(range(5))
@@ -381,6 +442,18 @@ def put_many_on_a_queue_that_is_shut_down_puts_nothing(make: Make) -> None:
     with raises(ShutDown) as caught:
         queue.put_many([1, 2])
     assert (caught.error.put_count, caught.error.pending) == (0, ())
+    source = iter([1, 2])
+    with raises(ShutDown) as caught:
+        queue.put_many(source)
+    assert caught.error.put_count == 0
+    assert [*caught.error.pending, *source] == [1, 2]
+    assert queue.empty()
+
+
+@promise("shutdown", "batches", "lazy")
+def put_many_on_a_queue_that_is_shut_down_draws_one_item(make: Make) -> None:
+    queue = make()
+    queue.shutdown()
     with raises(ShutDown) as caught:
         queue.put_many(iter([1, 2]))
     assert (caught.error.put_count, caught.error.pending) == (0, (1,))
