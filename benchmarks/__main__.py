@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.commands import commands
 from benchmarks.depth import depth
+from benchmarks.durable import DURABLE
+from benchmarks.durable_peers import versions
 from benchmarks.footprint import footprint
 from benchmarks.importing import importing
 from benchmarks.machine import describe, load_warning, stolen_seconds
@@ -35,6 +37,7 @@ THEMES: dict[str, Callable[[Plan], Outcome]] = {
     "depth": depth,
     "memory": footprint,
     "import": importing,
+    **{scenario.name: scenario for scenario in DURABLE},
     "commands": commands,
 }
 SMALL_WARNING = "A small run, which only shows that all works: its figures mean nothing."
@@ -44,7 +47,7 @@ def main() -> None:
     """Run what the command line asks for."""
     options = _options()
     plan = small_plan(options.repeat) if options.small else Plan(rounds=options.repeat or ROUNDS)
-    conditions = Conditions(plan, describe(), [SMALL_WARNING] if plan.small else [])
+    conditions = Conditions(plan, describe() | {"durable queues": versions()}, [SMALL_WARNING] if plan.small else [])
     if warning := load_warning():
         conditions.warnings.append(warning)
     _print_conditions(conditions)

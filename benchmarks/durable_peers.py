@@ -123,12 +123,12 @@ def versions() -> str:
     if _installed("apsw"):
         found.append(f"SQLite {import_module('apsw').sqlite_lib_version()} in apsw")
     found.append(f"SQLite {import_module('sqlite3').sqlite_version} in Python's sqlite3, which the others use")
-    return ", ".join([*found, *(f"{DISTRIBUTIONS[module]} is not installed" for module in absent())])
+    return ", ".join([*found, *(f"{name} is not installed" for name in absent())])
 
 
 def absent() -> list[str]:
-    """The modules that are not there."""
-    return [module for module in DISTRIBUTIONS if not _installed(module)]
+    """The distributions that are not there."""
+    return [name for module, name in DISTRIBUTIONS.items() if not _installed(module)]
 
 
 def _installed(module: str) -> bool:

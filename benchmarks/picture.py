@@ -17,7 +17,7 @@ __all__ = ["draw"]
 # A card of its own colour, so that the picture reads the same on a white page and on a dark one.
 CARD, INK, FAINT = "#f6f8fa", "#1f2328", "#8c959f"
 COLOURS = {"stdlib": "#0969da", "simple": "#bf5b04", "peer": "#8250df"}
-PEER_SCENARIOS = ["textbook", "bounded"]
+PEER_SCENARIOS = ["textbook", "bounded", "durable-cycle", "durable-pool"]
 ROW_INCHES = 0.27
 
 
@@ -51,7 +51,7 @@ def _standard_library(outcomes: list[Outcome]) -> list[Group]:
 
 
 def _peers(outcomes: list[Outcome]) -> list[Group]:
-    """The other peers, in the scenarios with one producer and three consumers alone, or there would be fifty bars."""
+    """The other peers, in a few scenarios alone, or there would be fifty bars."""
     groups = []
     for outcome in outcomes:
         bars = [(bar, _kind(bar)) for bar in outcome.bars if _kind(bar) == "peer"]
