@@ -66,7 +66,9 @@ def in_bash(environment: dict[str, str]) -> Callable[..., list[str]]:
 
 
 def test_bash_completes_the_commands(in_bash: Callable[..., list[str]]) -> None:
-    assert in_bash("headrace", "r") == ["run"]
+    assert in_bash("headrace", "ru") == ["run"]
+    assert sorted(in_bash("headrace", "p")) == ["pause", "peek", "purge", "put"]
+    assert in_bash("headrace", "dead", "ex") == ["export"]
     assert in_bash("headrace", "comp") == ["completion"]
     assert in_bash("headrace", "completion", "") == ["bash", "zsh", "fish"]
 

@@ -17,14 +17,37 @@ from headrace.cli.refusal import Refused
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["headrace", "run_command_line"]
+__all__ = ["forget_standard_output", "headrace", "run_command_line"]
 
-SUMMARIES = {
-    "demo": "A producer, three consumers, ten items: and it ends.",
-    "run": "Run a command, or call a function, for each line of the input.",
-    "bench": "Compare this machine's queues: headrace and the standard library.",
-    "completion": "Print what makes bash, zsh or fish complete headrace's words.",
+GROUPS = {
+    "Commands that run work": {
+        "run": "Run a command, or call a function, for each line of the input.",
+        "demo": "A producer, three consumers, ten items: and it ends.",
+    },
+    "Commands that look after a queue": {
+        "put": "Put items into a queue: arguments, or lines of the input.",
+        "get": "Take items out of a queue, and print them.",
+        "peek": "Print the next items, and leave them there.",
+        "join": "Wait until every item is done.",
+        "stats": "Show how the queues of a file are: once, or --watch.",
+        "dead": "List, show, retry, edit, drop or export dead letters.",
+        "pause": "Have a queue give out no items.",
+        "resume": "Have it give out items again.",
+        "purge": "Drop the items of a queue.",
+        "check": "Check a queue file, and recount what is in it.",
+        "vacuum": "Make a queue file smaller.",
+    },
+    "Other commands": {
+        "bench": "Compare this machine's queues: headrace and the standard library.",
+        "completion": "Print what makes bash, zsh or fish complete headrace's words.",
+    },
 }
+"""The headings of ``--help``, and the commands under each."""
+
+SUMMARIES = {name: summary for commands in GROUPS.values() for name, summary in commands.items()}
+
+MODULES = {"dead": "queue_dead"}
+"""The modules of commands whose names stand for something else already."""
 
 
 class ReaderGone(Exception):
@@ -32,7 +55,7 @@ class ReaderGone(Exception):
 
 
 class LazyGroup(click.Group):
-    """Knows the names of its commands, and imports ``headrace.cli.NAME`` when NAME is used."""
+    """Knows the names of its commands, and imports ``headrace.cli.NAME`` (or see ``MODULES``) when NAME is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(SUMMARIES)
@@ -40,7 +63,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUMMARIES:
             return None
-        command: click.Command = import_module(f"headrace.cli.{cmd_name}").command
+        command: click.Command = import_module(f"headrace.cli.{MODULES.get(cmd_name, cmd_name)}").command
         return command
 
     def resolve_command(
@@ -69,8 +92,11 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # The inherited one would import every command for its summary.
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUMMARIES.items()))
+        # One width for all, or every section would begin its second column elsewhere.
+        width = max(map(len, SUMMARIES))
+        for heading, commands in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in commands.items()])
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -119,12 +145,12 @@ def run_command_line(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except ReaderGone:
-        _forget_standard_output()
+        forget_standard_output()
         return status.BROKEN_PIPE
     return result if isinstance(result, int) else status.DONE
 
 
-def _forget_standard_output() -> None:
+def forget_standard_output() -> None:
     """Let the interpreter flush into nothing when it exits: what is left has no reader."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

@@ -9,11 +9,12 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from headrace.cli.refusal import Refused
+from headrace.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["command", "complete_command"]
+__all__ = ["command", "complete_command", "complete_url"]
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_HEADRACE_COMPLETE"
@@ -69,3 +70,18 @@ def _programs(beginning: str) -> Iterator[str]:
         for name in names:
             if name.startswith(beginning) and os.access(os.path.join(folder, name), os.X_OK):
                 yield name
+
+
+def complete_url(incomplete: str) -> list[CompletionItem]:
+    """What a URL may be: a file, and behind ``#`` a queue in it."""
+    path, hash_sign, beginning = incomplete.partition("#")
+    if not hash_sign:
+        return [CompletionItem(incomplete, type="file")]
+    from headrace.cli.queue_opening import file_of, look_at
+
+    try:
+        with look_at(file_of(incomplete if beginning else path, "completion")) as look:
+            names = look.names()
+    except (Refused, StorageError):
+        return []
+    return [CompletionItem(f"{path}#{name}") for name in names if name.startswith(beginning)]

@@ -62,7 +62,7 @@ def vacuum(path: str, is_to_end: Callable[[], bool] = lambda: False) -> Vacuumed
         side.close()
 
 
-def _vacuum(path: str, side: Side, connection: apsw.Connection, is_to_end: Callable[[], bool]) -> Vacuumed:
+def _vacuum(path: str, side: Side, connection: Any, is_to_end: Callable[[], bool]) -> Vacuumed:
     side.enter()
     try:
         before = _size(path)

@@ -1,0 +1,61 @@
+"""``headrace stats``: how the queues of a file are, once or all the time."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from headrace.cli.quantities import DURATION
+from headrace.cli.queue_command import queue_command, url_argument
+from headrace.cli.queue_opening import file_of, look_at
+from headrace.cli.queue_stats import as_object, observe
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  headrace stats jobs.db
+  headrace stats jobs.db#emails --watch
+  headrace stats jobs.db --watch=10 >> log
+  headrace stats jobs.db --json | jq '.queues[0].waiting'
+
+\b
+Exit status:
+  0  always, when something was shown: --watch ends with q or Ctrl-C
+  2  the command line was refused; there is no such queue
+"""
+
+
+@queue_command("stats", EPILOG)
+@url_argument
+@click.option("--json", "is_json", is_flag=True, help="Print one object in JSON; with --watch, one a line.")
+@click.option(
+    "-w",
+    "--watch",
+    "seconds",
+    type=DURATION,
+    is_flag=False,
+    flag_value="1",
+    metavar="[S]",
+    help="Go on, with rates, every S until q or Ctrl-C. [S, if left out: 1s]",
+)
+def command(url: str, is_json: bool, seconds: float | None) -> None:
+    """Show how the queue at URL is; without a #name in it, all queues of the file.
+
+    It only looks: nothing is made or changed, and nobody waits for it.
+    """
+    place = file_of(url, "stats")
+    with look_at(place) as look:
+        if seconds is not None:
+            from headrace.cli.queue_watch import watch
+
+            watch(look, place, seconds, is_json=is_json)
+            return
+        moment = observe(look, place)
+        if is_json:
+            click.echo(json.dumps(as_object(moment)))
+            return
+        from headrace.cli.queue_tables import print_moment
+
+        print_moment(moment)
