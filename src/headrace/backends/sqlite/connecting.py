@@ -77,7 +77,8 @@ def check_header(path: str) -> None:
         return
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
-    if not header:
+    # Of zeros: what a power cut leaves of a file that was just being made, and SQLite has a journal that says so.
+    if not header.strip(b"\0"):
         return
     if not header.startswith(MAGIC):
         raise StorageError(f"{path} is not a database: a queue wants a file of its own, and this one was left alone")
