@@ -18,6 +18,8 @@ SCENARIOS = [
     *("one-thread", "textbook", "bounded", "crowd", "ping-pong", "batches", "lifo", "priority", "priority-tuples"),
     *("pool", "retries", "map"),
     *("depth", "memory", "import"),
+    *("durable-cycle", "durable-single", "durable-crowd", "durable-pool"),
+    *("durable-wake", "durable-processes", "durable-backlog", "durable-open"),
 ]
 
 pytestmark = pytest.mark.skipif(
@@ -55,6 +57,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_each_scenario_yields_positive_figures(run: Run, name: str) -> None:
     if name == "memory" and not Path("/proc/self/statm").exists():
         pytest.skip("resident memory is read from /proc")
+    if name.startswith("durable-"):
+        pytest.importorskip("apsw")
+        pytest.importorskip("msgspec")
     figures = run.scenarios[name]["figures"]
     assert len(figures) >= 2
     assert all(values and min(values) > 0 for values in figures.values()), figures
