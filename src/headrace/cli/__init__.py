@@ -17,6 +17,10 @@ What it is fed is ``inputs``: lines (``item``), ``records``, or what ``combine``
 ``vocabulary`` of placeholders. ``dry_run`` prints what would be run. ``run --pipe`` is a run of another kind: ``pipe``
 is one loop around ``pipe_dealing``, which gives ``pipe_lines`` to each ``pipe_command``, and ``pipe_printing``, which
 passes on what they print to ``pipe_output``.
+
+The commands that look after a queue, from ``put`` to ``vacuum``, are a module each too. ``queue_opening`` finds their queue,
+``queue_command`` says their errors, ``queue_stopping`` notes Ctrl-C; ``queue_lines`` reads items, ``queue_shown`` and
+``queue_tables`` show them. ``headrace dead`` is ``queue_dead``; ``stats`` looks with ``queue_stats`` and ``queue_watch``.
 """
 
 from __future__ import annotations
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 INTERRUPTED = 130
+
+closed_at_start: set[int] = set()
+"""Which of the three standard files were closed when the process began. They lead nowhere."""
 
 
 def main() -> NoReturn:
@@ -64,6 +71,7 @@ def _open_standard_files() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+            closed_at_start.add(fd)
     # Python has None for them.
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives

@@ -22,6 +22,7 @@ __all__ = ["forget_standard_output", "headrace", "run_command_line"]
 GROUPS = {
     "Commands that run work": {
         "run": "Run a command, or call a function, for each line of the input.",
+        "work": "Run a command, or call a function, for each item of a queue.",
         "demo": "A producer, three consumers, ten items: and it ends.",
     },
     "Commands that look after a queue": {

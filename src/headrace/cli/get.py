@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from headrace.cli import status
+from headrace.cli import closed_at_start, status
 from headrace.cli.quantities import COUNT, Duration
 from headrace.cli.queue_command import queue_command, url_argument
 from headrace.cli.queue_opening import able_to, open_queue, open_there
 from headrace.cli.queue_shown import as_line
 from headrace.cli.queue_stopping import Stopping
+from headrace.cli.refusal import Refused
 from headrace.errors import Empty, ShutDown, TakingStopped
 
 __all__ = ["command"]
@@ -60,6 +61,8 @@ def command(
         raise click.UsageError("-n and --all: one or the other")
     if no_wait and timeout:
         raise click.UsageError("--no-wait and --timeout: one or the other")
+    if STDOUT in closed_at_start:
+        raise Refused("standard output is closed: what is taken would be lost", status.FAILED)
     if no_wait or (takes_all and timeout is None):
         timeout = 0.0
     queue = open_queue(url) if timeout is None or timeout > 0 else open_there(url)

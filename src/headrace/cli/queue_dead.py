@@ -14,7 +14,7 @@ from headrace.cli.nearest import did_you_mean
 from headrace.cli.quantities import COUNT
 from headrace.cli.queue_command import queue_command, url_argument
 from headrace.cli.queue_opening import able_to, open_there
-from headrace.cli.queue_shown import as_json, as_line, plain
+from headrace.cli.queue_shown import as_json, as_line, one_line, plain
 from headrace.errors import Full
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def list_(url: str, count: int, is_json: bool) -> None:
     if not rows:
         click.echo("no dead letters", err=True)
         return
-    console_for_stdout().print(dead_table(rows))
+    console = console_for_stdout()
+    console.print(dead_table(rows, console.width), soft_wrap=True)
     more = len(letters) - len(rows)
     if more > 0:
         click.echo(f"and {more:,} more: -n {len(letters)} shows them, --json prints all")
@@ -154,9 +155,9 @@ def described(letter: Any) -> str:
         rows.append(("priority", str(letter.priority)))
     if letter.key is not None:
         rows.append(("key", letter.key))
-    text = "".join(f"{name:9} {plain(value)}\n" for name, value in rows)
+    text = "".join(f"{name:9} {one_line(value)}\n" for name, value in rows)
     if letter.history:
-        text += "history\n" + "".join(f"  {moment(when)}  {plain(why)}\n" for when, why in letter.history)
+        text += "history\n" + "".join(f"  {moment(when)}  {one_line(why)}\n" for when, why in letter.history)
     if letter.traceback.strip() != str(letter.error).strip():
         text += "traceback\n" + "".join(f"  {plain(line)}\n" for line in letter.traceback.splitlines())
     return text

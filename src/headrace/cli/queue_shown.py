@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.cli.describe import encode
 
-__all__ = ["age", "as_json", "as_line", "count", "plain", "size"]
+__all__ = ["age", "as_json", "as_line", "count", "one_line", "plain", "size"]
 
 # What a terminal would take for a command: control characters, but for tabs and line breaks.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -57,6 +57,11 @@ def plain(text: str) -> str:
     """*text* without what a terminal would obey, and so that it can be written."""
     text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def one_line(text: str) -> str:
+    """*text*, as ``plain``, without its line breaks."""
+    return plain(" ".join(text.split("\n")))
 
 
 def count(number: int) -> str:

@@ -1,15 +1,14 @@
-"""The tables of ``headrace stats`` and ``headrace dead list``, drawn with rich."""
+"""The tables of ``headrace stats`` and ``headrace dead list``: numbers are never cut, names and texts are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console, Group
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 from rich.text import Text
 
-from headrace.cli.queue_shown import age, count, plain, size
+from headrace.cli.queue_shown import age, count, one_line, plain, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["console_for_stdout", "dead_table", "print_moment", "watched"]
 
-# Where there is no terminal that has a width, nothing is to be cut.
+# Where there is no terminal that has a width.
 PLAIN_COLUMNS = 120
 BARS = "▁▂▃▄▅▆▇█"
-# A queue's name is not shown wider than this.
-WIDEST_NAME = 24
+FEWEST_BARS, MOST_BARS = 8, 40
+# A queue's name is not shown wider than this, nor a text narrower than that.
+WIDEST_NAME = 30
+NARROWEST = 8
+GAP = "  "
 
 
 def console_for_stdout() -> Console:
@@ -35,66 +37,104 @@ def console_for_stdout() -> Console:
 def print_moment(moment: Moment) -> None:
     """Print *moment*: a list of one queue, a table of several."""
     console = console_for_stdout()
-    if len(moment.queues) == 1:
-        console.print(_one(moment, moment.queues[0]))
-    else:
-        console.print(_several(moment))
+    shown = _one(moment, moment.queues[0]) if len(moment.queues) == 1 else _several(moment, console.width)
+    console.print(shown, soft_wrap=True)
 
 
-def _grid() -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    return grid
+# -- tables --------------------------------------------------------------------------------------
 
 
-def _one(moment: Moment, queue: QueueNow) -> Table:
-    grid = _grid()
-    name = Text(plain(f"{moment.path}#{queue.name}"), style="bold")
-    if queue.is_paused:
-        name.append("  paused", style="yellow")
-    rows: list[tuple[str, str | Text]] = [("queue", name)]
+def laid_out(labels: Sequence[str], rows: Sequence[Sequence[str | Text]], columns: int, texts: frozenset[str]) -> Text:
+    """A table of that many columns at most: what is under *texts* is on the left, and is cut where there is no room."""
+    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    widths = [max(cell_len(label), *(row[place].cell_len for row in cells), 0) for place, label in enumerate(labels)]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - columns
+    while excess > 0:
+        # The widest text gives way.
+        place = max((place for place, label in enumerate(labels) if label in texts), key=widths.__getitem__)
+        if widths[place] <= NARROWEST:
+            break
+        widths[place] -= 1
+        excess -= 1
+    shown = Text()
+    header = [Text(label) for label in labels]
+    _append(shown, header, labels, widths, texts)
+    shown.append("\n" + "─" * min(columns, sum(widths) + len(GAP) * (len(widths) - 1)), style="dim")
+    for row in cells:
+        shown.append("\n")
+        _append(shown, row, labels, widths, texts)
+    return shown
+
+
+def _append(
+    shown: Text, row: Sequence[Text], labels: Sequence[str], widths: Sequence[int], texts: frozenset[str]
+) -> None:
+    for place, (cell, label, width) in enumerate(zip(row, labels, widths, strict=True)):
+        if place:
+            shown.append(GAP)
+        room = " " * (width - cell.cell_len)
+        if room and label not in texts:
+            shown.append(room)
+        if cell.cell_len > width:
+            shown.append(set_cell_size(cell.plain, width - 1) + "…", style=cell.style)
+        else:
+            shown.append_text(cell)
+        if room and label in texts and place < len(row) - 1:
+            shown.append(room)
+
+
+def _names(queue: QueueNow) -> Text:
+    name = plain(queue.name)
+    if cell_len(name) > WIDEST_NAME:
+        name = set_cell_size(name, WIDEST_NAME - 1) + "…"
+    return Text(f"{name} (paused)", style="yellow") if queue.is_paused else Text(name)
+
+
+# -- stats ---------------------------------------------------------------------------------------
+
+
+def _one(moment: Moment, queue: QueueNow) -> Text:
     waiting = f"{queue.waiting:,}" + (f" of {queue.maxsize:,} at most" if queue.maxsize > 0 else "")
     if queue.next_item_age is not None:
-        waiting += f"; the next for {age(queue.next_item_age)}"
-    rows.append(("waiting", waiting))
-    rows.append(("delayed", f"{queue.delayed:,}"))
-    rows.append(("leased", f"{queue.leased:,}"))
-    rows.append(("dead", Text(f"{queue.dead:,}", style="red" if queue.dead else "")))
-    totals = f"{queue.put_total:,} put, {queue.done_total:,} done, {queue.dropped_total:,} dropped"
-    rows += [("in all", totals), ("owners", _owners(moment)), ("file", _file(moment))]
-    for label, text in rows:
-        grid.add_row(Text(label, style="dim"), text)
-    return grid
-
-
-def _several(moment: Moment) -> Group:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("queue", no_wrap=True, overflow="ellipsis", max_width=WIDEST_NAME)
-    for label in ("waiting", "delayed", "leased", "dead", "put", "done", "next"):
-        table.add_column(label, justify="right", no_wrap=True)
-    for queue in moment.queues:
-        next_one = "" if queue.next_item_age is None else age(queue.next_item_age)
-        totals = (count(queue.put_total), count(queue.done_total), next_one)
-        table.add_row(_name(queue), _waiting(queue), *_counts(queue), *totals)
-    return Group(table, _foot(moment))
-
-
-def _name(queue: QueueNow) -> Text:
-    name = Text(plain(queue.name))
+        waiting += f"; the next was put {age(queue.next_item_age)} ago"
+    rows = [
+        ("queue", plain(f"{moment.path}#{queue.name}"), "bold"),
+        ("waiting", waiting, ""),
+        ("delayed", f"{queue.delayed:,}", ""),
+        ("leased", f"{queue.leased:,}", ""),
+        ("dead", f"{queue.dead:,}", "red" if queue.dead else ""),
+        ("in all", f"{queue.put_total:,} put, {queue.done_total:,} done, {queue.dropped_total:,} dropped", ""),
+        ("owners", _owners(moment), ""),
+        ("file", _file(moment), ""),
+    ]
     if queue.is_paused:
-        name = Text.assemble(("paused ", "yellow"), name)
-    return name
+        rows.insert(1, ("", "paused: headrace resume lets it give out items", "yellow"))
+    shown = Text()
+    for place, (label, text, style) in enumerate(rows):
+        shown.append("\n" if place else "")
+        shown.append(f"{label:9}", style="dim")
+        shown.append(text, style=style)
+    return shown
 
 
-def _waiting(queue: QueueNow) -> str:
+def _several(moment: Moment, columns: int) -> Text:
+    labels = ["queue", "waiting", "delayed", "leased", "dead", "put", "done", "next item"]
+    rows = [
+        [
+            *_counts(queue),
+            count(queue.put_total),
+            count(queue.done_total),
+            "" if queue.next_item_age is None else f"{age(queue.next_item_age)} old",
+        ]
+        for queue in moment.queues
+    ]
+    return laid_out(labels, rows, columns, frozenset({"queue"})).append("\n").append_text(_foot(moment))
+
+
+def _counts(queue: QueueNow) -> list[str | Text]:
     bound = f"/{count(queue.maxsize)}" if queue.maxsize > 0 else ""
-    return count(queue.waiting) + bound
-
-
-def _counts(queue: QueueNow) -> tuple[str | Text, ...]:
     dead = Text(count(queue.dead), style="red" if queue.dead else "")
-    return (count(queue.delayed), count(queue.leased), dead)
+    return [_names(queue), count(queue.waiting) + bound, count(queue.delayed), count(queue.leased), dead]
 
 
 def _owners(moment: Moment) -> str:
@@ -113,20 +153,23 @@ def _foot(moment: Moment) -> Text:
     return Text(plain(f"{moment.path}: {_file(moment)}; {_owners(moment)}"), style="dim")
 
 
-def watched(moment: Moment, rates: dict[str, Rates], pasts: dict[str, Sequence[Rates]], columns: int) -> Group:
-    """What ``--watch`` shows: a row for each queue, with its rates and, where there is room, how ``done/s`` went."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("queue", no_wrap=True, overflow="ellipsis", max_width=WIDEST_NAME)
-    for label in ("waiting", "delayed", "leased", "dead", "put/s", "done/s"):
-        table.add_column(label, justify="right", no_wrap=True)
-    width = max(8, min(40, columns - 76))
-    table.add_column("done/s until now", no_wrap=True, min_width=width)
+# -- stats --watch -------------------------------------------------------------------------------
+
+
+def watched(moment: Moment, rates: dict[str, Rates], pasts: dict[str, Sequence[Rates]], columns: int) -> Text:
+    """What ``--watch`` shows: a row for each queue, with its rates and how ``done/s`` went."""
+    labels = ["queue", "waiting", "delayed", "leased", "dead", "put/s", "done/s"]
+    rows: list[list[str | Text]] = []
     for queue in moment.queues:
         now = rates.get(queue.name)
-        shown = ("", "") if now is None else (_rate(now.put), _rate(now.done))
-        bars = sparkline([past.done for past in pasts[queue.name]][-width:])
-        table.add_row(_name(queue), _waiting(queue), *_counts(queue), *shown, Text(bars, style="cyan"))
-    return Group(table, _foot(moment), Text("q ends", style="dim"))
+        rows.append([*_counts(queue), *(("", "") if now is None else (_rate(now.put), _rate(now.done)))])
+    narrow = laid_out(labels, rows, columns - FEWEST_BARS - len(GAP), frozenset({"queue"}))
+    taken = max(cell_len(line) for line in narrow.plain.split("\n"))
+    bars = max(FEWEST_BARS, min(MOST_BARS, columns - taken - len(GAP)))
+    for row, queue in zip(rows, moment.queues, strict=True):
+        row.append(Text(sparkline([past.done for past in pasts[queue.name]][-bars:]).rjust(bars), style="cyan"))
+    shown = laid_out([*labels, "until now"], rows, columns, frozenset({"queue"}))
+    return shown.append("\n").append_text(_foot(moment)).append("\nq ends", style="dim")
 
 
 def _rate(per_second: float) -> str:
@@ -143,16 +186,13 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BARS[min(len(BARS) - 1, int(value / most * (len(BARS) - 1) + 0.5))] for value in values)
 
 
-def dead_table(rows: Sequence[tuple[Any, ...]]) -> Table:
+# -- dead list -----------------------------------------------------------------------------------
+
+
+def dead_table(rows: Sequence[tuple[int, str, int, float, str]], columns: int) -> Text:
     """A table of dead letters: id, item, attempts, how long ago it failed, error."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("id", justify="right", no_wrap=True)
-    table.add_column("item", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("tries", justify="right", no_wrap=True)
-    table.add_column("failed", justify="right", no_wrap=True)
-    table.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
-    for number, item, attempts, ago, error in rows:
-        table.add_row(
-            str(number), Text(plain(item)), f"{attempts:,}", f"{age(ago)} ago", Text(plain(error), style="red")
-        )
-    return table
+    shown: list[list[str | Text]] = [
+        [str(number), one_line(item), count(tries), f"{age(ago)} ago", Text(one_line(error), style="red")]
+        for number, item, tries, ago, error in rows
+    ]
+    return laid_out(["id", "item", "tries", "failed", "error"], shown, columns, frozenset({"item", "error"}))
