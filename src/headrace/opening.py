@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from headrace.backends import memory
 from headrace.errors import InvalidURL, NotSupported
@@ -64,13 +65,11 @@ def open(url: str | os.PathLike[str], *, maxsize: int | None = None, **options: 
 
 
 def _open_file(path: str, maxsize: int | None, options: dict[str, Any]) -> Any:
-    try:
-        import apsw  # noqa: F401 - first, so that it is the one that is missed
-        import msgspec  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name not in ("apsw", "msgspec"):
-            raise
-        raise NotSupported(f"a queue in a file needs {error.name}: pip install 'headrace[sqlite]'") from error
+    from importlib.util import find_spec
+
+    for needed in ("apsw", "msgspec"):
+        if needed not in sys.modules and find_spec(needed) is None:
+            raise NotSupported(f"a queue in a file needs {needed}: pip install 'headrace[sqlite]'")
     from headrace.backends.sqlite.queue import FileQueue
     from headrace.backends.sqlite.settings import Settings
 

@@ -16,16 +16,18 @@ from headrace.backends.sqlite.settings import Settings
 from headrace.backends.sqlite.side import DRAINED, ITEMS, SIZE, SPACE, word
 from headrace.errors import LeaseLost, StorageError
 from headrace.generic import Subscriptable, T
-from headrace.serializers import decoder_by_code, serializer_for
+from headrace.serializers import CODES, decoder_by_code, serializer_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable
     from typing import Any, Self
 
     from headrace.backends.sqlite.file import QueueFile
     from headrace.backends.sqlite.statements import Claimed
     from headrace.backends.sqlite.storage import Operation, Storage
+    from headrace.serializers import Serializer
 
 __all__ = ["DRAINING", "ENDED", "OPEN", "Blocked", "Handle"]
 
@@ -34,6 +36,8 @@ __all__ = ["DRAINING", "ENDED", "OPEN", "Blocked", "Handle"]
 SAFETY_SECONDS = 1.0
 
 OPEN, DRAINING, ENDED = range(3)
+# Serializers that are there wherever a file can be opened.
+SELF_EVIDENT = ("msgpack", "json")
 
 
 class Handle(Subscriptable[T]):
@@ -46,16 +50,19 @@ class Handle(Subscriptable[T]):
         self.name = settings.queue
         self.durability = settings.durability
         self._settings = settings
-        self._serializer = serializer_for(settings.serializer, settings.type)
-        self._encode = self._serializer.encode
-        self._code = self._serializer.code
+        self._codec: Serializer | None = None
+        if settings.serializer not in SELF_EVIDENT or settings.type is not None:
+            self._codec = serializer_for(settings.serializer, settings.type)
+        self._code: int = CODES[settings.serializer]
+        self._encode: Callable[[Any], bytes] = self._first_encode
         self._readable = frozenset({self._code})
         self._is_synced = settings.durability == "power"
         self._state = OPEN
         self._is_closed = False
         self._opening = threading.Lock()
         self._open()
-        self._file.storage.run(self._apply_settings)
+        if settings.of_the_queue():
+            self._file.storage.run(self._apply_settings)
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -151,7 +158,7 @@ class Handle(Subscriptable[T]):
     def _holds(self) -> list[tuple[int, int]]:
         """What this object has taken and not settled: (item's number, owner's number)."""
         held = [pair for pairs in list(self._held.values()) for pair in list(pairs)]
-        return held + list(self._out)
+        return held + sorted(self._out)
 
     def _giving_back(self, number: int, owner: int) -> Operation:
         return lambda s: statements.retry(s, self._id, owner, number, None, "its queue was closed")
@@ -169,6 +176,17 @@ class Handle(Subscriptable[T]):
         if not rows:
             raise StorageError(f"{self.path}: the queue {self.name!r} is not in the file any more: open it again")
         return rows[0]  # type: ignore[no-any-return]
+
+    @property
+    def _serializer(self) -> Serializer:
+        """What items are written with. Loaded when it is first asked for: that is half of what opening would cost."""
+        if self._codec is None:
+            self._codec = serializer_for(self._settings.serializer, self._settings.type)
+        return self._codec
+
+    def _first_encode(self, item: Any) -> bytes:
+        self._encode = self._serializer.encode
+        return self._encode(item)
 
     def _decoded(self, code: int, body: bytes) -> Any:
         """The item that *body* is. Raises DecodeError."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import parse_qsl, unquote
-
 from headrace.errors import InvalidURL
 
 TYPE_CHECKING = False
@@ -53,7 +51,7 @@ def parse(url: str) -> tuple[str, dict[str, Any]]:
         rest = slash + behind
     rest, hash_sign, name = rest.partition("#")
     path, _, query = rest.partition("?")
-    path = unquote(path)
+    path = decoded(path)
     if not path or path.endswith("/"):
         raise InvalidURL(f"{url!r} names no file: write headrace.open('jobs.db')")
     if "\0" in path:
@@ -62,14 +60,27 @@ def parse(url: str) -> tuple[str, dict[str, Any]]:
     if hash_sign:
         if not name:
             raise InvalidURL(f"{url!r}: behind '#' is the name of a queue in the file, as in 'jobs.db#emails'")
-        options["queue"] = unquote(name)
+        options["queue"] = decoded(name)
     return path, options
+
+
+def decoded(text: str) -> str:
+    """*text* without percent signs."""
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
 
 
 def _options(url: str, query: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if not query:
+        return found
+    from urllib.parse import parse_qsl
+
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError as error:
         raise InvalidURL(f"{url!r}: {error}") from None
     for name, text in pairs:

@@ -72,8 +72,13 @@ class Putting(Handle[T]):
         row: Put
         if delay is None and ttl is None and key is None and priority == 0:
             row = (self._code, self._encode(item), 0, None, None, None)
-            if connection is None:
-                self._put_row(row, block, timeout)
+            if connection is None and timeout is None:
+                storage = self._storage
+                seen = bell.read(self._words, self._space_word)
+                if not storage.run(lambda s: statements.put_one(s, self._id, row), self._is_synced):
+                    self._put_when_there_is_room(
+                        lambda s: statements.put_one(s, self._id, row), block, None, seen, self._is_synced
+                    )
                 return
             ready_at = None
         else:

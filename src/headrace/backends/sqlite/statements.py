@@ -38,6 +38,7 @@ __all__ = [
     "put",
     "put_delayed",
     "put_keyed",
+    "put_one",
     "retry",
     "return_lost",
     "revive",
@@ -53,6 +54,10 @@ LONGEST_HISTORY = 10
 MOST_PROMOTED = 10_000
 
 _PLACES = ", ".join("?" * 12)
+_RESERVE_ONE = """
+UPDATE queue SET sequence = sequence + 1, waiting = waiting + 1, put_total = put_total + 1
+WHERE id = ? AND (maxsize <= 0 OR waiting < maxsize) RETURNING sequence
+"""
 _INTO_READY = f"INSERT INTO ready(queue, {ITEM}) VALUES(?, {_PLACES})"
 _INTO_DELAYED = f"INSERT INTO delayed(queue, ready_at, {ITEM}) VALUES(?, ?, {_PLACES})"
 _INTO_DEAD = f"INSERT INTO dead(queue, died_at, error, traceback, {ITEM}) VALUES(?, ?, ?, ?, {_PLACES})"
@@ -91,6 +96,21 @@ def put(s: Storage, queue: int, items: Sequence[Put], is_bounded: bool = True) -
     return count
 
 
+def put_one(s: Storage, queue: int, item: Put) -> int:
+    """``put`` of one item, which is what most programs do: 1, or 0 where there is no room."""
+    rows = s.execute(_RESERVE_ONE, (queue,)).fetchall()
+    if not rows:
+        return put(s, queue, (item,))  # which looks whether something that takes room has expired
+    number: int = rows[0][0]
+    kind, body, priority, expires_at, key, headers = item
+    inline = body if len(body) <= LONG_BODY else keep_long(s, queue, number, body)
+    s.execute(
+        _INTO_READY, (queue, number, priority, number, 0, kind, inline, s.now, expires_at, key, headers, None, None)
+    )
+    s.ring(word(queue, ITEMS), 1)
+    return 1
+
+
 def _reserve(s: Storage, queue: int, count: int, is_bounded: bool = True) -> int | None:
     """The last of *count* new numbers, whose items count as waiting; None where there is no room for them."""
     rows = s.execute(
@@ -119,7 +139,10 @@ def put_keyed(s: Storage, queue: int, item: Put, on_duplicate: str, ready_at: in
             raise DuplicateKey(key.decode(errors="replace"), number)
         table = _table_of(s, queue, number)
         if is_bounded and table != "ready" and not _has_room(s, queue):
-            return 0
+            # What has expired goes first; whether that was enough is to be seen.
+            drop_expired(s, queue)
+            if not _has_room(s, queue):
+                return 0
         # One that waits makes room for the other.
         is_bounded = is_bounded and table != "ready"
         if table == "leased":
@@ -210,13 +233,29 @@ def claim(s: Storage, queue: int, owner: int, count: int, alone: bool = False) -
         For each: priority, position, id, deliveries, serializer, body, expires_at, headers, put_at, first_failed_at,
         owner.
     """
+    while True:
+        rows, large = _lease(s, queue, owner, count)
+        if not any(row[6] is not None and row[6] <= s.now for row in rows):
+            break
+        rows = _without_expired(s, queue, owner, rows)
+        if rows:
+            break
+    if alone and len(rows) > 1:
+        rows = _without_suspects(s, queue, owner, rows)
+    if large:
+        rows = [row if row[5] is not None else (*row[:5], long_body(s, queue, row[2]), *row[6:]) for row in rows]
+    return rows
+
+
+def _lease(s: Storage, queue: int, owner: int, count: int) -> tuple[list[Claimed], int]:
+    """Lease the first *count* items, whatever they are. Returns them, and how many long bodies there are."""
     ((waiting, delayed, paused),) = s.execute(
         "SELECT waiting, delayed, paused FROM queue WHERE id = ?", (queue,)
     ).fetchall()
     if delayed:
         waiting += promote(s, queue)
     if paused or not waiting:
-        return []
+        return [], 0
     rows: list[Claimed] = s.execute(_CLAIM, (queue, owner, count)).fetchall()
     rows.sort()
     last = rows[-1]
@@ -229,25 +268,18 @@ def claim(s: Storage, queue: int, owner: int, count: int, alone: bool = False) -
     ).fetchall()
     if maxsize > 0:
         s.ring(word(queue, SPACE), taken)
-    now = s.now
-    if any(row[6] is not None and row[6] <= now for row in rows):
-        rows = _without_expired(s, queue, owner, rows)
-        if not rows:
-            return claim(s, queue, owner, count, alone)
-    if alone and len(rows) > 1:
-        rows = _without_suspects(s, queue, owner, rows)
-    if large:
-        rows = [row if row[5] is not None else (*row[:5], long_body(s, queue, row[2]), *row[6:]) for row in rows]
-    return rows
+    return rows, large
 
 
 def _without_expired(s: Storage, queue: int, owner: int, rows: list[Claimed]) -> list[Claimed]:
+    """Those whose time is not over. The others were never delivered, and are dead."""
     kept: list[Claimed] = []
     for row in rows:
         if row[6] is not None and row[6] <= s.now:
-            bury(s, queue, owner, row[2], "Expired: its time to live was over before a consumer took it", "")
+            undo(s, queue, owner, row[2])
         else:
             kept.append(row)
+    drop_expired(s, queue)
     return kept
 
 
@@ -502,8 +534,12 @@ def drop_expired(s: Storage, queue: int) -> int:
             f"DELETE FROM ready WHERE queue = ? AND priority = ? AND position = ? RETURNING {ITEM}",
             (queue, priority, position),
         ).fetchall()
+        dead = list(row)
         why = "Expired: its time to live was over before a consumer took it"
-        _into_dead(s, queue, list(row), why, "", from_leased=False)
+        _note(dead, s.now, why)
+        _into_dead(s, queue, dead, why, "", from_leased=False)
+    if rows:
+        s.ring(word(queue, SPACE), len(rows))
     return len(rows)
 
 
