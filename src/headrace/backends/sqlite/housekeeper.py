@@ -33,6 +33,9 @@ __all__ = ["Housekeeper"]
 # Seconds between two looks whether something was kept for long enough.
 SWEEP_SECONDS = 60.0
 MOST_BEATS_SECONDS = 5.0
+# What the disk refused is tried again after so many seconds, and then after twice as many each time.
+AGAIN_SECONDS = 0.5
+MOST_AGAIN_SECONDS = 5.0
 
 
 class Housekeeper:
@@ -55,6 +58,9 @@ class Housekeeper:
         # When settlements are to be written; None where nothing is to be.
         self._write_at: float | None = None
         self._is_stopped = False
+        # When something is to be written again that was refused, and how long that was waited for. The thread's own.
+        self._again_at = 0.0
+        self._patience = AGAIN_SECONDS
         # Processes whose ends are waited for: by their numbers, the descriptor of each. The thread's own.
         self._watched: dict[int, int] = {}
         self._wants_watch = False
@@ -152,19 +158,25 @@ class Housekeeper:
             try:
                 found = poll.poll(wait * 1000)
                 self._look(found, pipe[0], poll)
+                self._patience = AGAIN_SECONDS if monotonic() >= self._again_at else self._patience
                 self._release_the_gone()
                 if monotonic() >= swept_at + SWEEP_SECONDS:
                     swept_at = monotonic()
                     self._in_transaction(statements.drop_expired_records)
             except StorageError as error:
-                log().warning("%s", error)
-                threading.Event().wait(0.5)
+                self._try_again_later(error)
             except Exception:
                 log().exception("%s: the housekeeper goes on", self._path)
                 threading.Event().wait(0.5)
         for descriptor in self._watched.values():
             os.close(descriptor)
         self._watched.clear()
+
+    def _try_again_later(self, error: StorageError) -> None:
+        if self._patience == AGAIN_SECONDS:
+            log().warning("%s", error)
+        self._again_at = monotonic() + self._patience
+        self._patience = min(2 * self._patience, MOST_AGAIN_SECONDS)
 
     def _seconds_to_wait(self, swept_at: float) -> float | None:
         file = self._file()
@@ -174,11 +186,12 @@ class Housekeeper:
         now = monotonic()
         file.owner.beat()
         due = [beats, swept_at + SWEEP_SECONDS - now]
+        again = self._again_at - now
         if self._write_at is not None:
-            due.append(self._write_at - now)
+            due.append(max(self._write_at - now, again))
         due += [queue.stale_at() - now for queue in list(self.prefetching)]
         if self._errands:
-            due.append(0.0)
+            due.append(again)
         return max(0.0, min(due))
 
     def _look(self, found: list[tuple[int, int]], reader: int, poll: Any) -> None:
@@ -192,13 +205,24 @@ class Housekeeper:
             except BlockingIOError:
                 pass
         file.owner.beat()
-        self._do_errands()
-        if self._write_at is not None and monotonic() >= self._write_at:
-            self._write_at = None
-            file.write()
+        now = monotonic()
+        if now >= self._again_at:
+            self._do_errands()
+            self._write(file, now)
         for queue in list(self.prefetching):
             queue.return_stale()
         self._see_the_dead(file, ready, poll)
+
+    def _write(self, file: QueueFile, now: float) -> None:
+        """Write settlements, if it is time."""
+        if self._write_at is None or now < self._write_at:
+            return
+        self._write_at = None
+        try:
+            file.write()
+        except StorageError:
+            self._write_at = now
+            raise
 
     def _release_the_gone(self) -> None:
         file = self._file()
@@ -207,12 +231,15 @@ class Housekeeper:
             file.release()
 
     def _do_errands(self) -> None:
+        """Those that the disk refuses stay, or items would be held by nobody, for ever. Raises StorageError."""
         while self._errands:
             errand = self._errands.popleft()
             try:
                 self._in_transaction(errand)
-            except StorageError as error:
-                log().warning("%s", error)
+            except StorageError:
+                if not self._is_stopped:
+                    self._errands.appendleft(errand)
+                    raise
             except HeadraceError:
                 pass
 

@@ -21,6 +21,8 @@ import os
 import struct
 from fcntl import LOCK_EX, LOCK_UN, flock
 
+from headrace.errors import StorageError
+
 __all__ = ["DRAINED", "ITEMS", "SLOTS", "SPACE", "Side", "word"]
 
 WORDS = 4096  # bytes where they begin
@@ -45,6 +47,12 @@ def word(queue: int, kind: int) -> int:
     return WORDS // 4 + (queue % QUEUES) * KINDS + kind
 
 
+def refused(path: str, error: OSError) -> StorageError:
+    told = StorageError(f"{path}: {error.strerror}: a queue needs this file beside its own")
+    told.errno = error.errno
+    return told
+
+
 class Side:
     """An open side file. Used by one thread at a time, but for ``words``.
 
@@ -56,17 +64,30 @@ class Side:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise refused(path, error) from error
         try:
             if os.fstat(self.fd).st_size < SIZE:
                 # Only ever longer, so that of two who do it none takes anything away.
-                os.ftruncate(self.fd, SIZE)
+                self._lengthen()
             self.words = mmap.mmap(self.fd, SIZE)
             self.inode = os.fstat(self.fd).st_ino
             self.number = self._number()
+        except OSError as error:
+            os.close(self.fd)
+            raise refused(path, error) from error
         except BaseException:
             os.close(self.fd)
             raise
+
+    def _lengthen(self) -> None:
+        """With room on the disk: who touched memory for which there is none would be killed (SIGBUS)."""
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self.fd, 0, SIZE)
+        else:
+            os.ftruncate(self.fd, SIZE)
 
     def _number(self) -> int:
         """The number of this file, given by whoever opens it first."""
