@@ -14,7 +14,7 @@ from headrace.backends.sqlite.file import open_file
 from headrace.backends.sqlite.prefetch import Prefetch
 from headrace.backends.sqlite.settings import Settings
 from headrace.backends.sqlite.side import DRAINED, ITEMS, SIZE, SPACE, word
-from headrace.errors import LeaseLost, StorageError
+from headrace.errors import LeaseLost, ShutDown, StorageError
 from headrace.generic import Subscriptable, T
 from headrace.serializers import CODES, decoder_by_code, serializer_for
 
@@ -160,6 +160,11 @@ class Handle(Subscriptable[T]):
         held = [pair for pairs in list(self._held.values()) for pair in list(pairs)]
         return held + sorted(self._out)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._is_closed
+
     def _giving_back(self, number: int, owner: int) -> Operation:
         return lambda s: statements.retry(s, self._id, owner, number, None, "its queue was closed")
 
@@ -271,11 +276,15 @@ def nowhere() -> mmap.mmap:
 
 
 class Blocked:
-    """Counts a thread among those that are blocked, from ``begin`` to the end of the block."""
+    """Counts a thread among those that are blocked, from ``begin`` to the end of the block.
 
-    __slots__ = ("_count", "_has_begun")
+    If the queue object is closed meanwhile, whatever that leads to is a ``ShutDown``.
+    """
 
-    def __init__(self, count: list[int]) -> None:
+    __slots__ = ("_count", "_handle", "_has_begun")
+
+    def __init__(self, handle: Handle[Any], count: list[int]) -> None:
+        self._handle = handle
         self._count = count
         self._has_begun = False
 
@@ -288,9 +297,11 @@ class Blocked:
     def __enter__(self) -> Blocked:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if self._has_begun:
             self._count.pop()
+            if isinstance(error, StorageError) and self._handle.is_closed:
+                raise ShutDown from None
 
 
 def abandon(

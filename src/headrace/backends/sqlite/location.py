@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+
 from headrace.errors import InvalidURL
 
 TYPE_CHECKING = False

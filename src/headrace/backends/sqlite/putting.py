@@ -241,7 +241,7 @@ class Putting(Handle[T]):
         deadline = deadline_after(timeout) if block and timeout is not None else None
         if not block:
             raise Full
-        with Blocked(self._putters) as blocked:
+        with Blocked(self, self._putters) as blocked:
             while True:
                 blocked.begin()
                 self._wait(self._space_word, seen, deadline, Full)

@@ -122,7 +122,7 @@ class Taking(Handle[T]):
                 s.ring(self._items_word)
 
         try:
-            with Blocked(self._getters) as blocked:
+            with Blocked(self, self._getters) as blocked:
                 while True:
                     seen = bell.read(self._words, self._items_word)
                     if self._has_claimed(step, hand, stop):
