@@ -8,6 +8,8 @@ import sys
 import threading
 from collections import deque
 
+import apsw
+
 from headrace.backends.sqlite import statements
 from headrace.backends.sqlite.connecting import check_header, check_place, connect
 from headrace.backends.sqlite.housekeeper import Housekeeper
@@ -64,6 +66,11 @@ class QueueFile:
     def settle_soon(self, queue: int, owner: int, number: int) -> None:
         """An item is done: that is written with the next transaction, or in a moment."""
         self.settled.append((queue, owner, number))
+        self.housekeeper.write_soon()
+
+    def settle_many_soon(self, queue: int, owner: int, numbers: list[int]) -> None:
+        """The same for several."""
+        self.settled.extend([(queue, owner, number) for number in numbers])
         self.housekeeper.write_soon()
 
     def write(self) -> None:
@@ -127,12 +134,16 @@ class QueueFile:
                 storage.run(self._leave)
         except StorageError as error:
             log().warning("%s", error)
-        if storage.hold():
-            try:
-                storage.disconnect(for_good=True)
-            finally:
-                storage.let_go()
-        self.side.close()
+        try:
+            if storage.hold():
+                try:
+                    storage.disconnect(for_good=True)
+                finally:
+                    storage.let_go()
+        except apsw.Error as error:  # the log stays, and is read when the file is opened again
+            log().warning("%s: %s", self.path, error)
+        finally:
+            self.side.close()
 
     def _leave(self, s: Storage) -> None:
         if self.owner.number:

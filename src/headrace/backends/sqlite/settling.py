@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from itertools import islice
 from time import time_ns
 
 from headrace.backends.memory.python import deadline_after
@@ -41,22 +42,19 @@ class Settling(Taking[T]):
             LeaseLost: the lease ran out, because this process was stopped for long.
         """
         check_task_count(count)
-        pairs = self._unhold(count)
-        for place, (number, owner) in enumerate(pairs):
-            try:
-                self._done(number, owner)
-            except LeaseLost:
-                for other, its_owner in pairs[place + 1 :]:
-                    try:
-                        self._done(other, its_owner)
-                    except LeaseLost:
-                        pass
-                raise
-
-    def _unhold(self, count: int) -> list[tuple[int, int]]:
         held = self._held.get(threading.get_ident())
-        if held is not None and len(held) >= count:
-            return [held.popleft() for _ in range(count)]
+        if held is None or len(held) < count:
+            self._settle_pairs(self._taken_from_all(count))
+            return
+        # Settled first and forgotten then: an interrupt in between leaves what is settled twice, which changes nothing.
+        lost = self._settle_pairs(list(islice(held, count)), is_to_raise=False)
+        for _ in range(count):
+            held.popleft()
+        if lost is not None:
+            raise lost
+
+    def _taken_from_all(self, count: int) -> list[tuple[int, int]]:
+        """What this thread holds, and then what others do. Raises ValueError, and takes nothing, where that is less."""
         pairs: list[tuple[int, int]] = []
         own = threading.get_ident()
         for thread in sorted(self._held, key=lambda one: one != own):
@@ -74,9 +72,28 @@ class Settling(Taking[T]):
             )
         return pairs
 
+    def _settle_pairs(self, pairs: list[tuple[int, int]], *, is_to_raise: bool = True) -> LeaseLost | None:
+        """Settle all of them. Returns or raises the first LeaseLost."""
+        lost: LeaseLost | None = None
+        file = self._file
+        number = file.owner.number
+        if len(pairs) > 1 and {owner for _, owner in pairs} == {number} and file.owner.is_sure():
+            self._check_is_own()
+            file.settle_many_soon(self._id, number, [item for item, _ in pairs])
+            self._tell_the_end()
+            return None
+        for item, owner in pairs:
+            try:
+                self._done(item, owner)
+            except LeaseLost as error:
+                lost = lost or error
+        if lost is not None and is_to_raise:
+            raise lost
+        return lost
+
     def _done(self, number: int, owner: int) -> None:
         file = self._file
-        self._check_is_own(owner)
+        self._check_is_own()
         if file.owner.number == owner and file.owner.is_sure():
             file.settle_soon(self._id, owner, number)
             self._tell_the_end()
@@ -91,7 +108,7 @@ class Settling(Taking[T]):
             bell.ring(self._words, self._items_word)
             bell.ring(self._words, self._drained_word)
 
-    def _check_is_own(self, owner: int) -> None:
+    def _check_is_own(self) -> None:
         if self._process != os.getpid():
             raise LeaseLost("the item was taken by the process that this one was forked from, and is that one's")
         if self._is_closed:
@@ -161,7 +178,7 @@ class Settling(Taking[T]):
         self._done(number, raw.owner)
 
     def _retry(self, envelope: Delivery, delay: float, error: BaseException | None = None) -> FileDeadLetter | None:
-        self._check_is_own(envelope.owner)
+        self._check_is_own()
         ready_at = time_ns() // 1000 + microseconds("delay", delay) if delay > 0 else None
         why = "given back" if error is None else said(error)
         number = self._number(envelope)
@@ -180,7 +197,7 @@ class Settling(Taking[T]):
             self._tell_the_end()
 
     def _put_back(self, envelope: Delivery) -> None:
-        self._check_is_own(envelope.owner)
+        self._check_is_own()
         number = self._number(envelope)
         self._out.discard((number, envelope.owner))
 
@@ -194,7 +211,7 @@ class Settling(Taking[T]):
         from headrace.backends.memory.dead import said as last_line
         from headrace.backends.sqlite.dead import traceback_of
 
-        self._check_is_own(envelope.owner)
+        self._check_is_own()
         number = self._number(envelope)
         self._out.discard((number, envelope.owner))
         text, traceback = last_line(error).strip(), traceback_of(error)
@@ -208,7 +225,7 @@ class Settling(Taking[T]):
 
     def _extend(self, envelope: Delivery) -> None:
         """A lease is prolonged by this process being alive: see that it is still held."""
-        self._check_is_own(envelope.owner)
+        self._check_is_own()
         file = self._file
         if file.owner.number == envelope.owner and file.owner.is_sure():
             return

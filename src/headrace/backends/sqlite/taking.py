@@ -74,14 +74,7 @@ class Taking(Handle[T]):
         try:
             while True:
                 self._claim(min(max_items, MOST_AT_ONCE), block, timeout, hand)
-                items: list[T] = []
-                good: list[Claimed] = []
-                for row in hand:
-                    try:
-                        items.append(self._decoded(row[4], row[5]))
-                        good.append(row)
-                    except DecodeError as error:
-                        self._bury_undecodable(row, error)
+                items, good = self._decoded_all(hand)
                 if items:
                     self._held_here().extend([(row[2], row[10]) for row in good])
                     return items
@@ -89,6 +82,23 @@ class Taking(Handle[T]):
         except BaseException as interrupt:
             self._undo_later(hand, interrupt)
             raise
+
+    def _decoded_all(self, rows: list[Claimed]) -> tuple[list[Any], list[Claimed]]:
+        """The items of *rows*, and those rows that have one; the others are dead."""
+        try:
+            code, decode = self._code, self._serializer.decode
+            return [decode(row[5]) if row[4] == code else self._decoded(row[4], row[5]) for row in rows], rows
+        except DecodeError:
+            pass  # one by one
+        items: list[Any] = []
+        good: list[Claimed] = []
+        for row in rows:
+            try:
+                items.append(self._decoded(row[4], row[5]))
+                good.append(row)
+            except DecodeError as error:
+                self._bury_undecodable(row, error)
+        return items, good
 
     def _claim(
         self,
