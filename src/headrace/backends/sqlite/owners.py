@@ -49,10 +49,10 @@ class Owner:
     def enlist(self, s: Storage) -> None:
         """Be registered, anew if this process was taken for lost. The first step of each transaction."""
         if self.number and s.side.slot(self.slot)[0] == self.number:
-            if self._enlisted_in is None or self._enlisted_in is s.batch:
-                return
-            if self._enlisted_in.is_committed:
+            if self._enlisted_in is not None and self._enlisted_in.is_committed:
                 self._enlisted_in = None
+            if self._enlisted_in is None or self._enlisted_in is s.batch:
+                self._freshen(s)
                 return
         if self.slot < 0:
             self.slot = self._free_slot(s)
@@ -70,6 +70,13 @@ class Owner:
         # If the transaction fails the number is nobody's.
         self._enlisted_in = s.batch
         self.number = number
+
+    def _freshen(self, s: Storage) -> None:
+        """Beat, if that was long ago: a process that goes on after a stop must not lose at once what it takes now."""
+        now = monotonic_ns()
+        if now - self.beaten_at > self.lease_ns // 4:
+            s.side.beat(self.slot, now)
+            self.beaten_at = now
 
     def _free_slot(self, s: Storage) -> int:
         for slot in range(SLOTS):
