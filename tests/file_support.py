@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Maker", "make", "path"]
+__all__ = ["Clock", "Maker", "make", "path", "recounted"]
 
 
 class Maker:
@@ -56,3 +56,39 @@ def make(tmp_path: Path) -> Iterator[Maker]:
     maker = Maker(tmp_path, durability="process")
     yield maker
     maker.close()
+
+
+class Clock:
+    """The clocks that queues in files read, which stand still until a test moves them.
+
+    Attributes:
+        wall: seconds since the epoch.
+        steady: seconds of the monotonic clock, by which leases run out.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of the machine's, until the end of the test."""
+        from headrace.backends.sqlite import counting, owners, putting, settling, storage, taking
+
+        self.wall = 1_800_000_000
+        self.steady = 1_000_000
+        for module in (storage, putting, settling, counting):
+            monkeypatch.setattr(module, "time_ns", lambda: self.wall * 1_000_000_000)
+        for reader in (putting, taking):
+            monkeypatch.setattr(reader, "time", lambda: float(self.wall))
+        monkeypatch.setattr(owners, "monotonic_ns", lambda: self.steady * 1_000_000_000)
+
+
+def recounted(queue: Any) -> dict[str, tuple[int, int]]:
+    """The counters of a queue in a file that are wrong: what each says, and how many rows there are."""
+    wrong: dict[str, tuple[int, int]] = {}
+    tables = {"waiting": "ready", "keyed": "key", **{name: name for name in ("delayed", "leased", "dead", "large")}}
+    for counter, table in tables.items():
+        ((told, there),) = queue._storage.look(
+            f"SELECT {counter}, (SELECT count(*) FROM {table} WHERE {table}.queue = queue.id) FROM queue "
+            "WHERE name = ?",
+            (queue.name,),
+        )
+        if told != there:
+            wrong[counter] = (told, there)
+    return wrong
