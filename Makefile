@@ -120,9 +120,9 @@ $(VENV)/.stamp-venv:
 	@$(PIP) install -q 'setuptools>=77'
 	@touch $@
 
-INCLUDED_IN_test  := cli
-INCLUDED_IN_bench := cli
-INCLUDED_IN_dev   := cli test bench
+INCLUDED_IN_test  := cli sqlite
+INCLUDED_IN_bench := cli sqlite
+INCLUDED_IN_dev   := cli sqlite test bench
 
 $(VENV)/.stamp-%: $(VENV)/.stamp-venv pyproject.toml setup.py
 	@echo "installing headrace[$*] into $(VENV)"

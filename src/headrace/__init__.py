@@ -10,7 +10,19 @@ from headrace.backends.memory import (
     implementation,
 )
 from headrace.contract import Stats
-from headrace.errors import Empty, Full, HeadraceError, InvalidURL, LeaseLost, NotSupported, ShutDown
+from headrace.errors import (
+    DecodeError,
+    DuplicateKey,
+    Empty,
+    EncodeError,
+    Full,
+    HeadraceError,
+    InvalidURL,
+    LeaseLost,
+    NotSupported,
+    ShutDown,
+    StorageError,
+)
 
 # Like `map`, it is not in __all__: `from headrace import *` must not replace Python's own.
 from headrace.opening import open as open  # noqa: A004 - the name is the design's
@@ -18,6 +30,7 @@ from headrace.opening import open as open  # noqa: A004 - the name is the design
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from headrace.backends.memory.dead import DeadLetter, DeadLetters
+    from headrace.backends.sqlite.queue import FileQueue
     from headrace.consumers.consume import consume
     from headrace.consumers.consumer import Consumer
     from headrace.consumers.events import Event
@@ -39,8 +52,12 @@ __all__ = [
     "Dead",
     "DeadLetter",
     "DeadLetters",
+    "DecodeError",
+    "DuplicateKey",
     "Empty",
+    "EncodeError",
     "Event",
+    "FileQueue",
     "Full",
     "HeadraceError",
     "Ignore",
@@ -60,6 +77,7 @@ __all__ = [
     "SimpleQueue",
     "Stats",
     "Stop",
+    "StorageError",
     "Summary",
     "__version__",
     "consume",
@@ -76,6 +94,7 @@ _LAZY = {
     "DeadLetter": "backends.memory.dead",
     "DeadLetters": "backends.memory.dead",
     "Event": "consumers.events",
+    "FileQueue": "backends.sqlite.queue",
     "Ignore": "consumers.retry",
     "Lease": "lease",
     "Pipeline": "consumers.pipeline",
