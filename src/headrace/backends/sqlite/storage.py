@@ -225,7 +225,7 @@ class Storage:
             if self.is_closed:
                 raise StorageError(f"{self.path} was closed")
             now = time_ns()
-            if not 0 <= now - self._checked_at < CHECK_NS:
+            if not self._is_connected or not 0 <= now - self._checked_at < CHECK_NS:
                 self._check_file()
                 self._checked_at = now
             if not self._is_connected:
