@@ -88,6 +88,9 @@ class Handle(Subscriptable[T]):
         self._prefetch = Prefetch(self)
         # The owner's number under which others were told that we may hold items.
         self._announced = 0
+        # When it was last looked for owners that have died, and when that is to be done again; monotonic.
+        self._looked_at = 0.0
+        self._looks_again_at = 0.0
         # An object that nobody has any more gives up what it holds.
         self._finalizer = finalize(
             self, abandon, self._file, self._id, self._held, self._out, self._prefetch.ready, self._process

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from contextlib import contextmanager
-from time import time
+from time import monotonic, time
 
 from headrace.backends.memory.python import deadline_after
 from headrace.backends.sqlite import bell, statements
@@ -27,6 +27,8 @@ __all__ = ["Taking", "said"]
 
 # Items that one transaction claims.
 MOST_AT_ONCE = 10_000
+# Seconds between two looks of a waiting object whether a process that holds items has died, beside being told of it.
+LOOK_SECONDS = 0.05
 
 
 class Taking(Handle[T]):
@@ -124,13 +126,14 @@ class Taking(Handle[T]):
             owner = self._file.owner
             owner.enlist(s)
             hand.extend(statements.claim(s, self._id, owner.number, count, alone))
-            if not hand and self._return_lost(s):
+            if not hand and self._return_lost(s, patient=has_waited):
                 hand.extend(statements.claim(s, self._id, owner.number, count, alone))
             if hand and self._announced != owner.number:
                 # Others that wait learn that there is one more process whose death they want to hear of.
                 self._announced = owner.number
                 s.ring(self._items_word)
 
+        has_waited = False
         try:
             with Blocked(self, self._getters) as blocked:
                 while True:
@@ -140,6 +143,7 @@ class Taking(Handle[T]):
                     if not block:
                         raise Empty
                     blocked.begin()
+                    has_waited = True
                     self._wait(self._items_word, seen, deadline, Empty, self._longest_wait())
         except BaseException:
             withdrawn = True
@@ -160,19 +164,35 @@ class Taking(Handle[T]):
         self._file.housekeeper.start()
         return True
 
-    def _return_lost(self, s: Storage) -> int:
-        """Have what dead processes held wait again. Returns how many items. A step of a transaction."""
+    def _return_lost(self, s: Storage, patient: bool = False) -> int:
+        """Have what dead processes held wait again. Returns how many items. A step of a transaction.
+
+        Args:
+            patient: not if it was done just before: with many processes waiting for few items it would be most of what
+                they do.
+        """
         ((leased,),) = s.execute("SELECT leased FROM queue WHERE id = ?", (self._id,)).fetchall()
+        now = monotonic()
+        self._looks_again_at = 0.0
         if not leased:
             return 0
+        if patient and now < self._looked_at + LOOK_SECONDS:
+            self._looks_again_at = self._looked_at + LOOK_SECONDS
+            return 0
+        self._looked_at = now
         count = self._file.owner.return_leases_of_others(s)
         self._file.housekeeper.watch_owners()
         return count
 
     def _longest_wait(self) -> float | None:
-        """Until the next delayed item is ready; None where none is delayed."""
+        """Until the next delayed item is ready, or somebody may have died; None where neither is to come."""
         ((due,),) = self._storage.look("SELECT min(ready_at) FROM delayed WHERE queue = ?", (self._id,))
-        return None if due is None else max(0.0005, float(due) / 1e6 - time())
+        waits: list[float] = []
+        if due is not None:
+            waits.append(float(due) / 1e6 - time())
+        if self._looks_again_at:
+            waits.append(self._looks_again_at - monotonic())
+        return max(0.0005, min(waits)) if waits else None
 
     def _raise_if_drained(self, stop: list[Any] | None) -> None:
         """Raise ShutDown if this object was shut down and nothing more will come."""
