@@ -94,7 +94,13 @@ class CallStep:
         """Write what is held until its turn, though that has not come. Raises ``OutputLost``."""
         if delivery.order is not None:
             delivery.order.write_rest(self._writing.write)
+        self.flush(output)
+
+    def flush(self, output: Output) -> None:
+        """Write what is gathered. Raises ``OutputLost``, also where somebody else could not write it."""
         self._results.flush()
+        if output.error is not None:
+            raise OutputLost
 
     def end(self) -> None:
         """Stop the threads that were started; by now they have nothing to do, or are stuck for ever."""

@@ -11,6 +11,7 @@ from headrace.cli.capture import Capture
 from headrace.cli.delivery import write_whole
 from headrace.cli.describe import describe_exit, describe_failure, describe_over_time
 from headrace.cli.outcome import Outcome
+from headrace.cli.output import OutputLost
 from headrace.cli.programs import find_program
 from headrace.cli.refusal import Refused
 from headrace.cli.spawn import OVER_TIME, RunEnded, outlived
@@ -70,6 +71,11 @@ class CommandStep:
         """Write what is held until its turn, though that has not come. Raises ``OutputLost``."""
         if delivery.order is not None:
             delivery.order.write_rest(lambda pieces, note: write_whole(output, pieces, note))
+
+    def flush(self, output: Output) -> None:
+        """Nothing is gathered. Raises ``OutputLost`` where nothing can be written."""
+        if output.error is not None:
+            raise OutputLost
 
     def end(self) -> None:
         """Nothing is held."""

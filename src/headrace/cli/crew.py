@@ -59,7 +59,8 @@ class Crew:
         self._feeder = Feeder(self._queue, source, events, rules)
         self._replacing = replacing
         self._ending: Ending | None = None
-        self.tally = Tally([*self._workers], source.size_bytes())
+        before = None if rules.journal is None else rules.journal.before
+        self.tally = Tally([*self._workers], source.size_bytes(), before)
         self._halter: Halter | None = None if rules.settling is None else rules.settling.halter
         if self._halter is not None:
             self._halter.when_reached = self._halt
@@ -83,7 +84,8 @@ class Crew:
             # A mistake of ours. Nothing may go on running behind the traceback.
             self._end(signal.SIGTERM, status.FAILED)
             raise
-        if self._rules.settling is not None:
+        if self._rules.settling is not None and self._rules.journal is None:
+            # Those in a queue file have not failed: they are tried again by whoever goes on.
             self.tally.given_up += self._rules.settling.end_waiting()
         if self._ending is not None:
             return self._ending.status

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from headrace.cli.item import Item
     from headrace.cli.vocabulary import Vocabulary
 
-__all__ = ["Giving"]
+__all__ = ["Giving", "GivingValues"]
 
 
 class Giving:
@@ -31,6 +31,18 @@ class Giving:
         elif vocabulary.columns > 1:
             self.count = vocabulary.columns
             self.arguments = _as_texts
+
+
+class GivingValues(Giving):
+    """The item as it was put into a queue, whatever it is."""
+
+    def __init__(self) -> None:
+        self.count = 1
+        self.arguments = _as_value
+
+
+def _as_value(item: Item) -> tuple[Any]:
+    return (getattr(item, "value", None),)
 
 
 def _as_text(item: Item) -> tuple[str]:

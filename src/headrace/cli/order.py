@@ -33,11 +33,12 @@ class Order:
 
     def __init__(self, when_lost: Callable[[OSError], None]) -> None:
         self._when_lost = when_lost
-        # Held while output is written, however long its reader takes. Guards _next (which others may read), _held and
-        # _spill.
+        # Held while output is written, however long its reader takes. Guards _next (which others may read), _held,
+        # _skipped and _spill.
         self._lock = threading.Lock()
         self._next = 1
         self._held: dict[int, Held] = {}
+        self._skipped: set[int] = set()
         self._spill = Spill()
         # Guards nothing but the waiting: whoever has made room wakes the reader, if it waits.
         self._room = threading.Condition()
@@ -60,12 +61,30 @@ class Order:
                 return
             write(pieces, note)
             self._next = number + 1
-            while (held := self._held.pop(self._next, None)) is not None:
-                self._write_held(held, write)
+            while self._next in self._skipped or self._next in self._held:
+                if self._next in self._skipped:
+                    self._skipped.remove(self._next)
+                else:
+                    self._write_held(self._held.pop(self._next), write)
                 self._next += 1
         if self._reader_waits:
             with self._room:
                 self._room.notify()
+
+    def skip(self, number: int) -> None:
+        """Item *number* gives no output. For the reader, who waits here as it does for other items."""
+        self.wait_for_room(number)
+        with self._lock:
+            # Nothing behind it is held, for it has not been read.
+            if number == self._next:
+                self._next += 1
+            else:
+                self._skipped.add(number)
+
+    @property
+    def written(self) -> int:
+        """The output of all items up to this number has been written."""
+        return self._next - 1
 
     def write_rest(self, write: Write) -> None:
         """Write what is still held, in order: what is missing between will not come. Raises ``OutputLost``."""

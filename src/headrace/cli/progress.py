@@ -60,6 +60,7 @@ class Reading(NamedTuple):
         fraction: how much of the input is handled, from 0 to 1; None when its size is not known.
         seconds_left: None when that cannot be told.
         word: what is said of what counts as done.
+        before: how many were passed over, for earlier runs have ended them.
     """
 
     done: int
@@ -70,6 +71,7 @@ class Reading(NamedTuple):
     fraction: float | None
     seconds_left: float | None
     word: str = "done"
+    before: int = 0
 
     def words(self) -> list[str]:
         """The reading in words, for any kind of display."""
@@ -78,6 +80,8 @@ class Reading(NamedTuple):
             words.append(f"{self.failed:,} failed")
         if self.retried:
             words.append(f"{self.retried:,} retried")
+        if self.before:
+            words.append(f"{self.before:,} before")
         if self.fraction is not None:
             words.append(f"{self.fraction:.0%}")
         if self.seconds_left is not None:
@@ -102,15 +106,18 @@ class Meter:
             self._samples.popleft()
         since, handled_before = self._samples[0]
         rate = (done + failed - handled_before) / max(seconds - since, 1e-6)
-        return Reading(done, failed, self._tally.retried, seconds, rate, *self._expect(seconds), self._tally.word)
+        tally = self._tally
+        before = tally.before.done + tally.before.failed
+        return Reading(done, failed, tally.retried, seconds, rate, *self._expect(seconds), tally.word, before)
 
     def _expect(self, seconds: float) -> tuple[float | None, float | None]:
         total = self._tally.total_bytes
         if not total:
             return None, None
-        # The last item has no separator perhaps.
-        fraction = min(1.0, self._tally.handled_bytes / total)
-        return fraction, seconds / fraction - seconds if fraction else None
+        handled, before = self._tally.handled_bytes, self._tally.before.bytes
+        # The last item has no separator perhaps. What was passed over took no time.
+        left = max(0, total - handled - before)
+        return min(1.0, (handled + before) / total), left * seconds / handled if handled else None
 
 
 def clock(seconds: float) -> str:

@@ -10,6 +10,7 @@ from headrace.cli.signals import RECORD_LOST
 
 if TYPE_CHECKING:
     from headrace.cli.halt import Halter
+    from headrace.cli.journal import Journal
     from headrace.cli.output import Output
     from headrace.cli.policies import Policies
     from headrace.cli.settling import Recorder, Settling
@@ -36,17 +37,27 @@ class Input:
         self.heading = heading
 
 
-def rules_for(policies: Policies, source: Input, output: Output, events: Events, *, calls: bool, shell: bool) -> Rules:
+def rules_for(
+    policies: Policies,
+    source: Input,
+    output: Output,
+    events: Events,
+    *,
+    calls: bool,
+    shell: bool,
+    journal: Journal | None = None,
+) -> Rules:
     """The rules that *policies* ask for.
 
     Args:
         calls: functions are called, and no commands run.
         shell: the command is a line for the shell.
+        journal: of the queue file that the items are in; None where they are in none.
 
     Raises:
         Refused: a file that is to be written cannot be.
     """
-    rules = Rules(settling=_settling(policies, source, output, events, shell=shell))
+    rules = Rules(settling=_settling(policies, source, output, events, journal, shell=shell), journal=journal)
     if policies.rate or policies.delay:
         from headrace.cli.pace import Pace
 
@@ -55,6 +66,8 @@ def rules_for(policies: Policies, source: Input, output: Output, events: Events,
         from headrace.cli.order import Order
 
         rules = rules._replace(order=Order(output.lose))
+        if journal is not None:
+            journal.order = rules.order
     if policies.timeout is not None and calls:
         rules = rules._replace(call_seconds=policies.timeout)
     elif policies.timeout is not None:
@@ -64,10 +77,15 @@ def rules_for(policies: Policies, source: Input, output: Output, events: Events,
     return rules
 
 
-def _settling(policies: Policies, source: Input, output: Output, events: Events, *, shell: bool) -> Settling | None:
+def _settling(
+    policies: Policies, source: Input, output: Output, events: Events, journal: Journal | None, *, shell: bool
+) -> Settling | None:
     if policies.retries == 1 and policies.backoff is not None:
         raise Refused("--backoff is the wait before another attempt, and there is none: --retries 2 or more")
     recorders = _recorders(policies, source, shell=shell)
+    if journal is not None:
+        # The last of all: it settles what the others have recorded.
+        recorders.append(journal)
     if policies.retries == 1 and policies.halt is None and not recorders:
         return None
     from headrace import Retry
@@ -77,11 +95,13 @@ def _settling(policies: Policies, source: Input, output: Output, events: Events,
         output.say(message)
         events.post(RECORD_LOST)
 
+    if journal is not None:
+        journal.when_lost = lose
     retry = None
     if policies.retries > 1:
         backoff = BACKOFF if policies.backoff is None else policies.backoff
         retry = Retry(policies.retries, backoff, max_delay=max(LONGEST_BACKOFF, backoff))
-    return Settling(retry, recorders, _halter(policies), lose)
+    return Settling(retry, recorders, _halter(policies), lose, journal)
 
 
 def _halter(policies: Policies) -> Halter | None:

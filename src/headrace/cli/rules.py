@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from headrace.cli.deadlines import CommandDeadlines
+    from headrace.cli.journal import Journal
     from headrace.cli.order import Order
     from headrace.cli.pace import Pace
     from headrace.cli.settling import Settling
@@ -22,6 +23,7 @@ class Rules(NamedTuple):
         settling: what becomes of an item when an attempt at it has ended.
         deadlines: when each running command has to have ended.
         call_seconds: how long a call may take.
+        journal: who writes down in a queue file how items ended.
     """
 
     pace: Pace | None = None
@@ -29,6 +31,7 @@ class Rules(NamedTuple):
     settling: Settling | None = None
     deadlines: CommandDeadlines | None = None
     call_seconds: float | None = None
+    journal: Journal | None = None
 
     def stop(self) -> None:
         """Let no item be started any more, and nobody wait for its time to come."""

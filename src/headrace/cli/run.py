@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli.input_options import InputOptions, input_options
+from headrace.cli.journal_options import QueueOptions, queue_options
 from headrace.cli.option_groups import GroupedCommand, option
 from headrace.cli.policies import Policies, policy_options
 from headrace.cli.quantities import COUNT
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
     from headrace.cli.combine import InputWords
     from headrace.cli.inputs import Inputs
+    from headrace.cli.journal import Journal
     from headrace.cli.placeholder import CommandTemplate, ShellTemplate
+    from headrace.cli.vocabulary import Vocabulary
 
-__all__ = ["command"]
+__all__ = ["command", "command_template", "cpus"]
 
 SHELL = "/bin/sh"
 
@@ -33,6 +36,7 @@ Examples:
   headrace run --call os.path:basename < paths
   headrace run --retries 3 --timeout 30 --dead failed curl -sfO < urls
   headrace run --halt now,success=1 -j 4 ./try-key < keys
+  headrace run --queue jobs.db -j 8 ./convert {} < paths
   headrace run --csv --input users.csv -- mail -s 'Hello {name}' {address}
   headrace run convert {1} -resize {2} {1.}-{2}.png ::: *.jpg ::: 100 400
   zcat *.gz | headrace run --pipe grep -F ERROR
@@ -94,6 +98,7 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
 )
 @option("What is done", "--shell", is_flag=True, help="COMMAND is a line for /bin/sh. The item is quoted for it.")
 @input_options
+@queue_options
 @policy_options
 @option(
     "Output",
@@ -132,6 +137,8 @@ def command(
 
     policies = Policies(**{name: more.pop(name) for name in Policies._fields})
     options = InputOptions(**{name: more.pop(name) for name in InputOptions._fields})
+    queue = QueueOptions(**{name: more.pop(name) for name in QueueOptions._fields})
+    queue.check(pipe=options.pipe, dry_run=options.dry_run)
     given: list[InputWords] = []
     if any(word.startswith(":::") for word in words):
         from headrace.cli.combine import split_words
@@ -151,12 +158,12 @@ def command(
         from headrace.cli.piping import pipe_command, run_pipe
 
         piped = pipe_command(words, shell, function_name, inputs, policies)
-        return run_pipe(*piped, inputs, consumers or _cpus(), progress)
+        return run_pipe(*piped, inputs, consumers or cpus(), progress)
     if function_name:
-        return _call_function(function_name, words, shell, inputs, consumers or _cpus(), progress, policies)
+        return _call_function(function_name, words, shell, inputs, consumers or cpus(), progress, policies, queue)
     if not words or not words[0]:
         raise click.UsageError("there is no COMMAND to run for each item (and no --call MODULE:FUNCTION)")
-    template, program = _template(words, shell, inputs)
+    template, program = command_template(words, inputs.vocabulary, shell=shell, appends=not options.stdin)
     if options.dry_run:
         from headrace.cli.dry_run import as_command, print_commands
 
@@ -164,32 +171,44 @@ def command(
     from headrace.cli.command import CommandStep
 
     step = CommandStep(template, program, apart=policies.results is not None, feeds=options.stdin)
-    return run_step(step, inputs, consumers or _cpus(), progress, policies, shell=shell)
+    journal = _journal(queue)
+    return run_step(step, inputs, consumers or cpus(), progress, policies, shell=shell, journal=journal)
 
 
-def _cpus() -> int:
+def _journal(queue: QueueOptions) -> Journal | None:
+    if queue.queue is None:
+        return None
+    from headrace.cli.journal_run import open_run
+
+    return open_run(queue)
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         return os.cpu_count() or 1
 
 
-def _template(
-    words: tuple[str, ...], shell: bool, inputs: Inputs
+def command_template(
+    words: tuple[str, ...], vocabulary: Vocabulary, *, shell: bool, appends: bool
 ) -> tuple[CommandTemplate | ShellTemplate, bytes | None]:
-    """What makes a command of an item, and the path of its program, where that does not depend on the item."""
+    """What makes a command of an item, and the path of its program, where that does not depend on the item.
+
+    Raises ``Refused``.
+    """
     from headrace.cli.placeholder import CommandTemplate, ShellTemplate
     from headrace.cli.programs import find_program
 
     encoded = [os.fsencode(word) for word in words]
-    appends = not inputs.options.stdin
     if shell:
-        return ShellTemplate(encoded, inputs.vocabulary, appends=appends), os.fsencode(SHELL)
-    template = CommandTemplate(encoded, inputs.vocabulary, appends=appends)
+        return ShellTemplate(encoded, vocabulary, appends=appends), os.fsencode(SHELL)
+    template = CommandTemplate(encoded, vocabulary, appends=appends)
     if any(word.endswith(b"sh") for word in encoded):
         from headrace.cli.shell_lines import refuse_pasting
 
-        refuse_pasting(encoded, inputs.vocabulary)
+        refuse_pasting(encoded, vocabulary)
     if template.program is None and len(words) == 1:
         from headrace.cli.shell_lines import refuse_a_line
 
@@ -205,6 +224,7 @@ def _call_function(
     consumers: int,
     wants_progress: bool | None,
     policies: Policies,
+    queue: QueueOptions,
 ) -> int:
     """Call a function with each item, and return the exit status."""
     from headrace.cli.call import CallStep
@@ -221,4 +241,6 @@ def _call_function(
         from headrace.cli.dry_run import as_call, print_commands
 
         return print_commands(inputs.source, as_call(name))
-    return run_step(CallStep(function, name, giving), inputs, consumers, wants_progress, policies, shell=shell)
+    step = CallStep(function, name, giving)
+    journal = _journal(queue)
+    return run_step(step, inputs, consumers, wants_progress, policies, shell=shell, journal=journal)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from headrace.cli.delivery import Delivery
     from headrace.cli.halt import HaltRule
     from headrace.cli.inputs import Inputs
+    from headrace.cli.journal import Journal
+    from headrace.cli.journal_work import WorkFeed
     from headrace.cli.output import Output
     from headrace.cli.policies import Policies
     from headrace.cli.progress import Progress
@@ -44,9 +46,15 @@ if TYPE_CHECKING:
             """Write what is held until its turn, though that has not come. Raises ``OutputLost``."""
             ...
 
+        def flush(self, output: Output) -> None:
+            """Write what is gathered. Raises ``OutputLost``."""
+            ...
+
         def end(self) -> None:
             """Give back what ``begin`` took. After the consumers have ended, or were given up."""
             ...
+
+    Feed = Inputs | WorkFeed
 
 
 __all__ = ["progress_for", "run_step", "say_how_it_ended"]
@@ -60,14 +68,19 @@ REST_SECONDS = 0.1
 
 def run_step(
     step: Step,
-    inputs: Inputs,
+    inputs: Feed,
     consumers: int,
     wants_progress: bool | None,
     policies: Policies,
     *,
     shell: bool,
+    journal: Journal | None = None,
 ) -> int:
-    """Do the step with each item, and return the exit status."""
+    """Do the step with each item, and return the exit status.
+
+    Args:
+        journal: of the queue file that the items are in; None where they are in none.
+    """
     from headrace.cli.crew import Crew
     from headrace.cli.delivery import Delivery
     from headrace.cli.output import Output
@@ -75,24 +88,33 @@ def run_step(
     from headrace.cli.signals import OUTPUT_LOST, Events
     from headrace.cli.spawn import Children
 
-    source = inputs.source
+    source = inputs.source if journal is None else journal.feed(inputs.source)
     with Events() as events:
         output = Output(when_lost=lambda: events.post(OUTPUT_LOST))
-        rules = _rules(policies, inputs, output, events, calls=not step.is_done_by_commands, shell=shell)
+        rules = _rules(policies, inputs, output, events, journal, calls=not step.is_done_by_commands, shell=shell)
         children = Children(rules.deadlines)
         delivery = Delivery(tag=policies.tag, order=rules.order, is_recorded=rules.settling is not None)
         handlers = step.begin(consumers, children, output, delivery)
         crew = Crew(source, handlers, children, events, output, rules, _replacing(step, events, rules))
         progress = progress_for(wants_progress, crew.tally, output, inputs.fd)
+        if journal is not None:
+            journal.flush = None if step.is_done_by_commands else lambda: step.flush(output)
+            journal.begin()
         try:
             exit_status = crew.run(progress)
         except InputError as error:
             output.say(f"cannot read the input to its end: {error}")
             exit_status = status.FAILED
-        if rules.order is not None:
-            _write_rest(step, output, delivery, events, patient=not crew.was_ended)
+        is_written = True
+        if rules.order is not None or journal is not None:
+            is_written = _write_rest(step, output, delivery, events, patient=not crew.was_ended)
         step.end()
+        words: list[str] = []
+        if journal is not None:
+            exit_status, words = _close(journal, crew.tally, exit_status, is_written=is_written)
         say_how_it_ended(crew.tally, output, exit_status, showed_progress=progress.finish(), halted_by=crew.halted_by)
+        for word in words:
+            output.say(word, wait=SAY_SECONDS)
         # A call that is still running can neither be ended nor be waited for. And where there were only commands,
         # nothing is left to be done: to take the interpreter apart would take as long as twenty of them.
         if step.is_done_by_commands or not crew.all_ended():
@@ -100,14 +122,31 @@ def run_step(
     return exit_status
 
 
-def _rules(policies: Policies, inputs: Inputs, output: Output, events: Events, *, calls: bool, shell: bool) -> Rules:
+def _rules(
+    policies: Policies,
+    inputs: Feed,
+    output: Output,
+    events: Events,
+    journal: Journal | None,
+    *,
+    calls: bool,
+    shell: bool,
+) -> Rules:
     """The rules that *policies* ask for. Raises ``Refused``."""
-    if policies == NO_POLICIES:
+    if policies == NO_POLICIES and journal is None:
         return NO_RULES
     from headrace.cli.rulebook import Input, rules_for
 
     source = Input(inputs.fd, inputs.separator, inputs.heading)
-    return rules_for(policies, source, output, events, calls=calls, shell=shell)
+    return rules_for(policies, source, output, events, calls=calls, shell=shell, journal=journal)
+
+
+def _close(journal: Journal, tally: Tally, exit_status: int, *, is_written: bool) -> tuple[int, list[str]]:
+    """Close the queue file. Returns the exit status, and what there is to say."""
+    words = journal.last_words(tally.failed, is_ended=exit_status > status.by_signal(0))
+    if not journal.close(is_all_printed=is_written) or journal.before.failed:
+        exit_status = exit_status or status.FAILED
+    return exit_status, words
 
 
 def _replacing(step: Step, events: Events, rules: Rules) -> Replacing | None:
@@ -121,15 +160,22 @@ def _replacing(step: Step, events: Events, rules: Rules) -> Replacing | None:
     return Replacing(rules.call_seconds, step.another, events, rules)
 
 
-def _write_rest(step: Step, output: Output, delivery: Delivery, events: Events, *, patient: bool) -> None:
-    """Write what is held until its turn though that has not come: after a run that was ended early there is some."""
+def _write_rest(step: Step, output: Output, delivery: Delivery, events: Events, *, patient: bool) -> bool:
+    """Write what is held until its turn though that has not come: after a run that was ended early there is some.
+
+    Returns whether all of it was written.
+    """
     from threading import Thread
 
     from headrace.cli.output import OutputLost
 
+    was_written: list[bool] = []
+
     def write() -> None:
         with suppress(OutputLost):
             step.write_rest(output, delivery)
+            step.flush(output)
+            was_written.append(True)
 
     # In a thread, for whoever is to read it may not be reading.
     writer = Thread(target=write, name="Rest", daemon=True)
@@ -137,6 +183,7 @@ def _write_rest(step: Step, output: Output, delivery: Delivery, events: Events, 
     writer.join(REST_SECONDS)
     while patient and writer.is_alive() and not events.wait(REST_SECONDS):
         pass
+    return bool(was_written)
 
 
 def say_how_it_ended(
@@ -151,7 +198,7 @@ def say_how_it_ended(
         output.say(f"ended by {name}: {tally.summary()}", wait=SAY_SECONDS)
     elif halted_by is not None:
         output.say(f"halted by --halt {halted_by}: {tally.summary()}", wait=SAY_SECONDS)
-    elif showed_progress or tally.failed:
+    elif showed_progress or tally.failed or tally.before.done or tally.before.failed:
         output.say(tally.summary(), wait=SAY_SECONDS)
 
 

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from headrace.cli.output import OutputLost
+from headrace.cli.spawn import RunEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.cli.delivery import Piece
     from headrace.cli.halt import Halter
     from headrace.cli.item import Item
+    from headrace.cli.journal import Journal
     from headrace.cli.outcome import Outcome
 
     class Printed(Protocol):
@@ -53,6 +55,7 @@ class Settling:
         recorders: who is told of each item that has ended, for good.
         halter: who counts them, to end the run early.
         when_lost: called once, when a record cannot be written, with why.
+        journal: who is told when an attempt begins, and when an item waits for the next.
 
     Attributes:
         stopping: no more items are started; what fails now has failed.
@@ -64,7 +67,9 @@ class Settling:
         recorders: list[Recorder],
         halter: Halter | None,
         when_lost: Callable[[str], None],
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal
         self.retry = retry
         self.halter = halter
         self.stopping: bool = False
@@ -78,14 +83,22 @@ class Settling:
         self._was_lost = False
 
     def delay_before_next(self, item: Item, outcome: Outcome) -> float | None:
-        """In how many seconds *item* is to be tried again; None when this was the end of it."""
+        """In how many seconds *item* is to be tried again; None when this was the end of it.
+
+        Raises:
+            RunEnded: the run is being ended, and whoever goes on with its queue has attempts left.
+        """
         if outcome.failure is None or self.retry is None or item.attempt >= self.retry.attempts:
             return None
         with self._changed:
             if self.stopping:
+                if self._journal is not None:
+                    raise RunEnded
                 return None
             self._waiting[item.number] = item, outcome
             self._waiting_bytes += len(item.line)
+            if self._journal is not None:
+                self._journal.waits(item)
         return self.retry.delay_before(item.attempt + 1)
 
     def begin(self, item: Item) -> bool:
@@ -98,6 +111,8 @@ class Settling:
                 self._waiting_bytes -= len(item.line)
                 if not self._are_too_many():
                     self._changed.notify()
+            if self._journal is not None:
+                self._journal.begins(item)
             return True
 
     def wait_for_room(self) -> None:

@@ -10,7 +10,20 @@ from headrace.cli.describe import describe_rate
 if TYPE_CHECKING:
     from headrace.cli.worker import Worker
 
-__all__ = ["Tally"]
+__all__ = ["Before", "Tally"]
+
+
+class Before:
+    """Items of the input that have ended in earlier runs. Written by the reader, read by any thread.
+
+    Attributes:
+        bytes: how much of the input they are.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.failed = 0
+        self.bytes = 0
 
 
 class Tally:
@@ -20,12 +33,14 @@ class Tally:
         word: what it says of items that have not failed, while the run goes on.
         workers: those that count, and those that did. The main thread adds some.
         given_up: items that failed while no consumer had them. Written by the main thread.
+        before: what was passed over, for earlier runs have done it.
     """
 
     word = "done"
 
-    def __init__(self, workers: list[Worker], total_bytes: int | None) -> None:
+    def __init__(self, workers: list[Worker], total_bytes: int | None, before: Before | None = None) -> None:
         self.workers = workers
+        self.before = before or Before()
         self.given_up = 0
         self._begun = time.monotonic()
         self.total_bytes = total_bytes
@@ -63,6 +78,12 @@ class Tally:
             words += f", {failed:,} failed"
         if retried:
             words += f", {retried:,} retried"
+        if self.before.done:
+            words += f", {self.before.done:,} done before"
+        if self.before.failed:
+            words += f", {self.before.failed:,} failed before"
         if seconds < 1:
             return f"{words} in {seconds:.2f} s"  # too short for a rate that means anything
+        if self.before.done and not done + failed:
+            return f"{words} in {seconds:.1f} s"
         return f"{words} in {seconds:.1f} s ({describe_rate((done + failed) / seconds)})"

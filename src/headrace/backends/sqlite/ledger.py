@@ -18,6 +18,8 @@ The row with the empty digest is the last run itself: ``run`` its number, ``tota
 ``base`` when it began. That it is alive is told by a lock in the side file, which the kernel drops when it dies.
 """
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os
@@ -215,13 +217,17 @@ class Ledger:
         queue = self._queue._id
         owner = self._queue._file.owner
         owner.enlist(s)
+        nothing: list[Place] = []
         numbers: list[tuple[int, int]] = []
         new: list[int] = []
         waited = 0
         for place, (digest, _, _) in enumerate(contents):
-            left = self._left.get(digest, ())
+            left = self._left.get(digest, nothing)
             dead = self._dead.get(digest, 0) if self._dead else 0
-            ((seen, base),) = s.execute(_SEE, (queue, digest, self._run, len(left) + dead, len(left))).fetchall()
+            rows: list[tuple[int, int]] = s.execute(
+                _SEE, (queue, digest, self._run, len(left) + dead, len(left))
+            ).fetchall()
+            seen, base = rows[0]
             number = 0
             if seen <= base:
                 number = FAILED_BEFORE if seen > base - dead else DONE_BEFORE
@@ -284,7 +290,9 @@ def _lease_from(s: Storage, queue: int, owner: int, table: str, number: int, fir
     if not rows:
         return False
     row = list(rows[0])
-    s.execute(f"UPDATE queue SET {_COUNT[table]}, leased = leased + 1, get_total = get_total + 1 WHERE id = ?", (queue,))
+    s.execute(
+        f"UPDATE queue SET {_COUNT[table]}, leased = leased + 1, get_total = get_total + 1 WHERE id = ?", (queue,)
+    )
     if table == "dead":
         _begin_anew(s, queue, row)
     elif table == "ready":
