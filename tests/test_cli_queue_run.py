@@ -413,6 +413,20 @@ def test_items_of_others_in_the_queue_are_run_when_they_are_in_the_input() -> No
         assert queue.get() == "b"
 
 
+def test_bytes_that_are_no_text_are_the_same_item_for_put_and_run_and_work() -> None:
+    headrace("put", "jobs.db", stdin=b"\xff\n\xc3\xa9\n")
+    assert headrace("run", "--queue", "jobs.db", "echo", stdin=b"\xff\n").stdout == b"\xff\n"
+    assert stats().waiting == 1
+    with running("run", "--queue", "jobs.db", "sh", "-c", "sleep 1000") as process:
+        assert process.process.stdin is not None
+        process.process.stdin.write(b"\xfe\n")
+        process.process.stdin.flush()
+        with library.open("jobs.db") as queue:
+            eventually(lambda: queue.stats().leased == 1)
+        process.process.kill()
+    assert lines(headrace("work", "--until-empty", "jobs.db", "echo").stdout) == [b"\xc3\xa9", b"\xfe"]
+
+
 def test_a_paused_queue_gives_out_nothing_until_it_is_resumed() -> None:
     with library.open("jobs.db") as queue:
         queue.pause()

@@ -14,6 +14,8 @@ CALLED_HERE = {
     "-a": "--input",
     "--bar": "--progress",
     "--eta": "--progress",
+    "--resume": "--queue",
+    "--resume-failed": "--queue jobs.db --retry-dead",
 }
 NOT_NEEDED = {
     "-n": "a command gets one item, always; many are for --pipe",

@@ -121,7 +121,7 @@ class LedgerSource:
 
     def _take(self, items: list[Item]) -> list[Item]:
         """Those of *items* that are to be done. Waits while the queue is paused."""
-        contents = [self._holding.content(content_of(item), text_of(item.line), item.line) for item in items]
+        contents = [self._holding.content(content_of(item), decode(item.line), item.line) for item in items]
         while (taken := self._journal.ledger.take(contents)) is None:
             self._holding.wait_until_resumed(lambda: self._stopped)
             if self._stopped:
@@ -149,21 +149,18 @@ class LedgerSource:
 
 
 def content_of(item: Item) -> Any:
-    """A record as a dictionary, the values of several inputs as a list, all else as text, or bytes where it is none."""
+    """A record as a dictionary, the values of several inputs as a list, all else as text."""
     try:
         fields = item.fields
     except Refused:  # it is no record, and fails when its turn comes
-        return text_of(item.line)
+        return decode(item.line)
     if fields is not None:
         return dict(fields)
     if len(item.arguments) > 1:
-        return [text_of(value) for value in item.arguments]
-    return text_of(item.line)
+        return [decode(value) for value in item.arguments]
+    return decode(item.line)
 
 
-def text_of(line: bytes) -> str | bytes:
-    """*line* as text, if it is."""
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line
+def decode(line: bytes) -> str:
+    """*line* as text: as ``headrace put`` has it, whatever is in it."""
+    return line.decode("utf-8", "surrogateescape")

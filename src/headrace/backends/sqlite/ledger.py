@@ -83,7 +83,10 @@ RETURNING seen, base
 def digest_of(item: object) -> bytes:
     """What an item is known by: text and bytes by their bytes, anything else by its MessagePack."""
     if isinstance(item, str):
-        item = item.encode("utf-8", "surrogatepass")
+        try:
+            item = item.encode("utf-8", "surrogateescape")  # as the command line reads what is no UTF-8
+        except UnicodeEncodeError:
+            item = item.encode("utf-8", "surrogatepass")
     if isinstance(item, bytes):
         return blake2b(item, digest_size=16).digest()
     try:
