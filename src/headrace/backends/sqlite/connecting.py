@@ -9,7 +9,7 @@ from time import monotonic, sleep
 import apsw
 
 from headrace.backends.sqlite.explained import explained
-from headrace.backends.sqlite.schema import APPLICATION_ID, VERSION, FileRefused, prepare
+from headrace.backends.sqlite.schema import APPLICATION_ID, VERSION, FileRefused, newer_version, prepare
 from headrace.backends.sqlite.storage import BUSY_MS, CHECKPOINT_PAGES
 from headrace.errors import StorageError
 
@@ -88,6 +88,9 @@ def check_header(path: str) -> None:
             f"{path} is a database of another program (its application_id is {application}): a queue wants a file of "
             "its own, and this one was left alone"
         )
+    version = int.from_bytes(header[60:64], "big")
+    if version > VERSION:
+        raise StorageError(f"{path}: {newer_version(version)}; it was left alone")
 
 
 def connect(path: str, side: Side, *, is_safe: bool) -> apsw.Connection:

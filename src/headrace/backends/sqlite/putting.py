@@ -244,13 +244,21 @@ class Putting(Handle[T]):
         with Blocked(self, self._putters) as blocked:
             while True:
                 blocked.begin()
-                self._wait(self._space_word, seen, deadline, Full)
+                self._wait(self._space_word, seen, deadline, Full, self._until_one_expires())
                 if self._state:
                     raise ShutDown
                 seen = bell.read(self._words, self._space_word)
                 put: int = self._storage.run(step, is_synced)
                 if put:
                     return put
+
+    def _until_one_expires(self) -> float | None:
+        """Seconds until an item that waits makes room because its time is over; None where none has a time."""
+        rows = self._storage.look(
+            "SELECT expires_at FROM ready WHERE queue = ? AND expires_at IS NOT NULL ORDER BY expires_at LIMIT 1",
+            (self._id,),
+        )
+        return max(0.0005, rows[0][0] / 1e6 - time()) if rows else None
 
     def _put_with_headers(
         self, item: Any, headers: dict[str, str] | None, block: bool, timeout: float | None, **more: Any

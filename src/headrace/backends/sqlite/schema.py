@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["APPLICATION_ID", "ITEM", "VERSION", "FileRefused", "prepare"]
+__all__ = ["APPLICATION_ID", "ITEM", "VERSION", "FileRefused", "newer_version", "prepare"]
 
 # "Hdrc": what `file` and PRAGMA application_id tell of a file.
 APPLICATION_ID = 0x48647263
@@ -101,6 +101,11 @@ class FileRefused(Exception):
     """The file is not one that this version may touch. The message says why."""
 
 
+def newer_version(version: int) -> str:
+    """Why a file of a *version* that is to come is refused."""
+    return f"it was written by a newer Headrace (schema {version}; this one knows up to {VERSION}): update headrace"
+
+
 def prepare(connection: apsw.Connection) -> None:
     """Make the tables if the file is empty, migrate them if they are old. In a transaction of the caller's.
 
@@ -118,9 +123,7 @@ def prepare(connection: apsw.Connection) -> None:
             f"{application}): a queue wants a file of its own"
         )
     if version > VERSION:
-        raise FileRefused(
-            f"it was written by a newer Headrace (schema {version}; this one knows up to {VERSION}): update headrace"
-        )
+        raise FileRefused(newer_version(version))
     for step in range(version, VERSION):
         connection.execute(MIGRATIONS[step]).fetchall()
         connection.execute(f"PRAGMA user_version = {step + 1}").fetchall()
