@@ -92,6 +92,18 @@ def test_bash_completes_files_behind_the_options_that_take_one(in_bash: Callable
     assert in_bash("headrace", "run", option, "so")[0] == "compopt default"
 
 
+def test_bash_completes_files_and_the_queues_in_them(in_bash: Callable[..., list[str]], tmp_path: Path) -> None:
+    pytest.importorskip("apsw")
+    jobs = tmp_path / "jobs.db"
+    for name in ("emails", "errands", "images"):
+        assert headrace("put", f"{jobs}#{name}", "item").returncode == 0
+    assert in_bash("headrace", "stats", str(tmp_path / "jo"))[0] == "compopt default"
+    assert in_bash("headrace", "get", f"{jobs}#e") == [f"{jobs}#emails", f"{jobs}#errands"]
+    assert len(in_bash("headrace", "dead", "list", f"{jobs}#")) == 3
+    assert in_bash("headrace", "get", f"{tmp_path / 'none.db'}#e") == [""]
+    assert in_bash("headrace", "put", str(jobs), "--on-dup") == ["--on-duplicate"]
+
+
 def test_fish_completes_commands_and_options(environment: dict[str, str]) -> None:
     for line, expected in [("headrace r", "run"), ("headrace run --inp", "--input")]:
         done = subprocess.run(

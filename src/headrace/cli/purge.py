@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from typing import Any
 
@@ -13,6 +14,8 @@ from headrace.cli.queue_opening import able_to, file_of, open_there
 from headrace.cli.refusal import Refused
 
 __all__ = ["command"]
+
+LONGEST_WAIT = 0.2
 
 EPILOG = """\b
 Examples:
@@ -64,4 +67,8 @@ def _what(queue: Any, *, dead: bool, done: bool) -> str:
 def _agreed(url: str, what: str) -> bool:
     if not sys.stdin.isatty():
         raise Refused(f"{url}: purge would drop {what}, and there is no terminal to ask on: say --yes")
-    return click.confirm(f"{url}: drop {what}?", err=True)
+    click.echo(f"{url}: drop {what}? [y/N]: ", nl=False, err=True)
+    # Not input(): a Ctrl-C in the moment before it waits would be noticed only with the next key.
+    while not select.select([sys.stdin], [], [], LONGEST_WAIT)[0]:
+        pass
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

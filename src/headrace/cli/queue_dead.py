@@ -30,8 +30,8 @@ Examples:
   headrace dead show jobs.db 17
   headrace dead retry jobs.db 17 18
   headrace dead retry jobs.db --all
-  headrace dead edit jobs.db 17 '{"user": 7}' && headrace dead retry jobs.db 17
-  headrace dead export jobs.db > dead.jsonl && headrace dead drop jobs.db --all
+  headrace dead edit jobs.db 17 '{"user": 7}'
+  headrace dead export jobs.db > dead.jsonl
 """
 EXIT = """
 \b
@@ -57,7 +57,7 @@ class DeadGroup(click.Group):
 
 @click.group(cls=DeadGroup, name="dead", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Overview after the dead letters of a queue: the items that failed for good.
+    """Look after the dead letters of a queue: the items that failed for good.
 
     An item is dead when it was delivered too often (max_deliveries), when a consumer gave it up, when its time to
     live is over, or when it cannot be decoded. It counts as done, and stays in the file until it is retried or dropped.

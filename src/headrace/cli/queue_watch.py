@@ -44,7 +44,7 @@ def watch(look: Overview, place: Place, seconds: float, *, is_json: bool) -> Non
 
 
 def _go_on(look: Overview, place: Place, seconds: float, show: Show, keys: int | None) -> None:
-    """Overview and *show* until told to end."""
+    """Look and *show* until told to end."""
     with Stopping() as stopping:
         moment = observe(look, place)
         rates: dict[str, Rates] = {}

@@ -37,11 +37,22 @@ def command(url: str) -> int:
     look_at(place).close()
     from headrace.backends.sqlite.vacuum import vacuum
 
-    with Stopping() as stopping:
+    begun: list[bool] = []
+
+    def is_to_end() -> bool:
+        begun.append(True)
+        return bool(stopping.noted)
+
+    def stop_waiting() -> None:
+        # In the signal handler, where this waits for its turn: nothing else would end that.
+        if not begun:
+            raise KeyboardInterrupt
+
+    with Stopping(stop_waiting) as stopping:
         try:
-            done = vacuum(place.path, lambda: bool(stopping.noted))
-        except InterruptedError as error:
-            click.echo(f"headrace: ended early: {error}", err=True)
+            done = vacuum(place.path, is_to_end)
+        except (InterruptedError, KeyboardInterrupt):
+            click.echo(f"headrace: ended early: {place.path} is as it was", err=True)
             return stopping.exit_status
     click.echo(f"{place.path}: {size(done.before_bytes)} before, {size(done.after_bytes)} now")
     if done.is_log_left:
