@@ -536,6 +536,36 @@ def test_watching_prints_objects_with_json(jobs: str) -> None:
         assert run.end()[0] == 0
 
 
+@pytest.mark.parametrize(
+    "words", [["--watch", "URL"], ["-w", "URL"], ["URL", "-w"], ["-w", "1h", "URL"], ["URL", "--watch=9s"]]
+)
+def test_watching_takes_its_interval_or_leaves_it_out(jobs: str, words: list[str]) -> None:
+    headrace("put", jobs, "a")
+    with running("stats", *(jobs if word == "URL" else word for word in words)) as run:
+        assert run.process.stdout is not None
+        assert b"1 waiting" in run.process.stdout.readline()
+        run.send(signal.SIGINT)
+        assert run.end()[0] == 0
+
+
+def test_watching_ends_when_the_file_is_deleted(jobs: str) -> None:
+    headrace("put", jobs, "a")
+    with running("stats", jobs, "--watch=20ms") as run:
+        assert run.process.stdout is not None
+        run.process.stdout.readline()
+        os.unlink(jobs)
+        status, _, error = run.end()
+        assert (status, error) == (1, f"headrace: {jobs} was deleted while it was looked at\n".encode())
+
+
+def test_a_url_may_be_written_in_every_way_that_open_takes(here: Here, tmp_path: Path) -> None:
+    path = tmp_path / "no suffix"
+    assert here("put", f"sqlite:{path}?queue=emails", "a").status == 0
+    for url in (f"{path}#emails", f"sqlite://{path}#emails", f"{path}?queue=emails&durability=none"):
+        assert here("peek", url).out == b"a\n"
+        assert json.loads(here("stats", url, "--json").out)["queues"][0]["name"] == "emails"
+
+
 def test_check_finds_nothing_wrong_with_a_queue_and_tells_its_versions(here: Here, jobs: str) -> None:
     here("put", jobs, "a")
     done = here("check", jobs)
@@ -891,7 +921,10 @@ def test_tables_cut_names_and_texts_and_never_numbers(columns: int) -> None:
     moment = Moment("jobs.db", 0.0, queues, [], 1, 2)
     rates = {queue.name: Rates(12_345.0, 1.5) for queue in queues}
     pasts = {queue.name: [Rates(1.0, float(number)) for number in range(60)] for queue in queues}
-    shown = [watched(moment, rates, pasts, columns), dead_table([(7, "item" * 99, 5, 3.0, "error" * 99)], columns)]
+    shown = [
+        watched(moment, rates, pasts, columns, "q ends"),
+        dead_table([(7, "item" * 99, 5, 3.0, "error" * 99)], columns),
+    ]
     if columns >= 80:
         shown.append(_several(moment, columns))
     for table in shown:

@@ -24,9 +24,14 @@ class QueueCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it. Raises ``Refused`` for errors that are nobody's mistake in here."""
+        from headrace.cli.queue_opening import close_opened
+
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            try:
+                result = super().invoke(ctx)
+                sys.stdout.flush()
+            finally:
+                close_opened(ctx)
         except (click.ClickException, BrokenPipeError):
             raise
         except NotSupported as error:
@@ -48,10 +53,12 @@ def _about_system(error: OSError) -> str:
     return f"standard output cannot be written: {error.strerror or error}"
 
 
-def queue_command(name: str, epilog: str) -> Callable[[Callable[..., Any]], click.Command]:
+def queue_command(
+    name: str, epilog: str, cls: type[QueueCommand] = QueueCommand
+) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a ``QueueCommand`` of a function: its options are shown with *epilog*, the examples, under them."""
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
-    return click.command(cls=QueueCommand, name=name, epilog=epilog, context_settings=settings)
+    return click.command(cls=cls, name=name, epilog=epilog, context_settings=settings)
 
 
 def _complete_url(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

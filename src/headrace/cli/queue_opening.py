@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import click
+
 from headrace.cli.nearest import did_you_mean
 from headrace.cli.refusal import Refused
 from headrace.errors import HeadraceError, InvalidURL, StorageError
@@ -14,9 +16,10 @@ if TYPE_CHECKING:
 
     from headrace.backends.sqlite.overview import Overview
 
-__all__ = ["Place", "able_to", "file_of", "find", "look_at", "open_queue", "open_there"]
+__all__ = ["Place", "able_to", "close_opened", "file_of", "find", "look_at", "open_queue", "open_there"]
 
 DEFAULT_QUEUE = "default"
+OPENED = "headrace.opened"
 
 
 class Place(NamedTuple):
@@ -50,11 +53,34 @@ def open_queue(url: str, **options: Any) -> Any:
 
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        return headrace.open(url, **given)
+        queue = headrace.open(url, **given)
+    except ModuleNotFoundError as error:
+        raise _lacking(error) from error
     except InvalidURL as error:
         raise Refused(_about_url(url, error)) from error
     except (HeadraceError, OSError, TypeError, ValueError) as error:
         raise Refused(str(error)) from error
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta.setdefault(OPENED, []).append(queue)
+    return queue
+
+
+def close_opened(context: click.Context) -> None:
+    """Close the queues that the command has opened. Raises what ``close`` does."""
+    for queue in context.meta.pop(OPENED, ()):
+        close = getattr(queue, "close", None)
+        if close is not None:
+            close()
+
+
+def _lacking(error: ModuleNotFoundError) -> Exception:
+    """What is said where a module is missing."""
+    if error.name in ("apsw", "msgspec"):
+        return Refused(f"a queue in a file needs {error.name}: pip install 'headrace[sqlite]'")
+    if error.name == "fcntl":
+        return Refused("queues in files need a POSIX system, for its locks: Linux, macOS, …")
+    return error
 
 
 def _about_url(url: str, error: InvalidURL) -> str:
@@ -106,9 +132,7 @@ def look_at(place: Place) -> Overview:
     try:
         from headrace.backends.sqlite.overview import Overview
     except ModuleNotFoundError as error:
-        if error.name not in ("apsw", "msgspec"):
-            raise
-        raise Refused(f"a queue in a file needs {error.name}: pip install 'headrace[sqlite]'") from error
+        raise _lacking(error) from error
     try:
         return Overview(place.path)
     except StorageError as error:

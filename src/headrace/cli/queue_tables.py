@@ -156,8 +156,10 @@ def _foot(moment: Moment) -> Text:
 # -- stats --watch -------------------------------------------------------------------------------
 
 
-def watched(moment: Moment, rates: dict[str, Rates], pasts: dict[str, Sequence[Rates]], columns: int) -> Text:
-    """What ``--watch`` shows: a row for each queue, with its rates and how ``done/s`` went."""
+def watched(
+    moment: Moment, rates: dict[str, Rates], pasts: dict[str, Sequence[Rates]], columns: int, hint: str
+) -> Text:
+    """What ``--watch`` shows: a row for each queue, with its rates and how ``done/s`` went; and *hint*."""
     labels = ["queue", "waiting", "delayed", "leased", "dead", "put/s", "done/s"]
     rows: list[list[str | Text]] = []
     for queue in moment.queues:
@@ -169,7 +171,7 @@ def watched(moment: Moment, rates: dict[str, Rates], pasts: dict[str, Sequence[R
     for row, queue in zip(rows, moment.queues, strict=True):
         row.append(Text(sparkline([past.done for past in pasts[queue.name]][-bars:]).rjust(bars), style="cyan"))
     shown = laid_out([*labels, "until now"], rows, columns, frozenset({"queue"}))
-    return shown.append("\n").append_text(_foot(moment)).append("\nq ends", style="dim")
+    return shown.append("\n").append_text(_foot(moment)).append(f"\n{hint}", style="dim")
 
 
 def _rate(per_second: float) -> str:

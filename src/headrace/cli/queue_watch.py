@@ -104,7 +104,8 @@ def _watch_live(look: Overview, place: Place, seconds: float) -> None:
                 if queue.name in rates:
                     past.append(rates[queue.name])
             known: dict[str, Any] = {name: list(past) for name, past in pasts.items()}
-            live.update(watched(moment, rates, known, console.width), refresh=True)
+            hint = "Ctrl-C ends" if keys is None else "q ends"
+            live.update(watched(moment, rates, known, console.width, hint), refresh=True)
 
         _go_on(look, place, seconds, show, keys)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 
 from headrace.cli.quantities import DURATION
-from headrace.cli.queue_command import queue_command, url_argument
+from headrace.cli.queue_command import QueueCommand, queue_command, url_argument
 from headrace.cli.queue_opening import file_of, look_at
 from headrace.cli.queue_stats import as_object, observe
 
 __all__ = ["command"]
+
+EVERY = "1s"
+_DURATION = re.compile(r"[\d.]+(ms|[smhd])?")
 
 EPILOG = """\b
 Examples:
@@ -27,7 +31,19 @@ Exit status:
 """
 
 
-@queue_command("stats", EPILOG)
+class StatsCommand(QueueCommand):
+    """Knows that what follows ``--watch`` may be the URL."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As every command."""
+        given = [*args, ""]
+        for place, word in enumerate(args):
+            if word in ("-w", "--watch") and not _DURATION.fullmatch(given[place + 1]):
+                given[place] = f"--watch={EVERY}"
+        return super().parse_args(ctx, given[:-1])
+
+
+@queue_command("stats", EPILOG, StatsCommand)
 @url_argument
 @click.option("--json", "is_json", is_flag=True, help="Print one object in JSON; with --watch, one a line.")
 @click.option(
@@ -36,7 +52,7 @@ Exit status:
     "seconds",
     type=DURATION,
     is_flag=False,
-    flag_value="1",
+    flag_value=EVERY,
     metavar="[S]",
     help="Go on, with rates, every S until q or Ctrl-C. [S, if left out: 1s]",
 )

@@ -99,6 +99,7 @@ class Overview:
                 self.connection.set_busy_timeout(BUSY_MS)
                 self.connection.execute("PRAGMA query_only = ON").fetchall()
             self._check_version()
+            self._inode = os.stat(path).st_ino
         except BaseException:
             self.connection.close(True)
             raise
@@ -125,8 +126,19 @@ class Overview:
 
     def queues(self) -> list[QueueNow]:
         """All queues in the file by their names, at one instant. The time does not depend on how many items wait."""
+        self._check_file()
         with self.explaining(), self._snapshot():
             return [self._queue(*row) for row in self._rows(_QUEUES)]
+
+    def _check_file(self) -> None:
+        """Raise if the path leads to another file: what is seen in this one would be nobody's."""
+        try:
+            if os.stat(self.path).st_ino == self._inode:
+                return
+            what = "was replaced by another file"
+        except FileNotFoundError:
+            what = "was deleted"
+        raise StorageError(f"{self.path} {what} while it was looked at")
 
     def _rows(self, query: str, bindings: tuple[object, ...] = ()) -> list[Any]:
         with self.explaining():
