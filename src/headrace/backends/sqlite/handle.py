@@ -81,6 +81,8 @@ class Handle(Subscriptable[T]):
         self._drained_word = word(self._id, DRAINED)
         # What get() has taken and task_done() is to settle: for each thread, (item's number, owner's number).
         self._held: dict[int, deque[tuple[int, int]]] = {}
+        # Held while some are taken out of it. Reentrant for signal handlers.
+        self._unholding = threading.RLock()
         # The same of what leases and pools have taken, which settle one by one.
         self._out: set[tuple[int, int]] = set()
         self._getters: list[int] = []

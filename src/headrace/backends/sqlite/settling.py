@@ -42,14 +42,18 @@ class Settling(Taking[T]):
             LeaseLost: the lease ran out, because this process was stopped for long.
         """
         check_task_count(count)
-        held = self._held.get(threading.get_ident())
-        if held is None or len(held) < count:
-            self._settle_pairs(self._taken_from_all(count))
-            return
-        # Settled first and forgotten then: an interrupt in between leaves what is settled twice, which changes nothing.
-        lost = self._settle_pairs(list(islice(held, count)), is_to_raise=False)
-        for _ in range(count):
-            held.popleft()
+        lost: LeaseLost | None
+        # Other threads may settle what this one holds, and must not find the same items.
+        with self._unholding:
+            held = self._held.get(threading.get_ident())
+            if held is None or len(held) < count:
+                lost = self._settle_pairs(self._taken_from_all(count))
+            else:
+                # Settled first and forgotten then: an interrupt in between leaves what is settled twice, which changes
+                # nothing.
+                lost = self._settle_pairs(list(islice(held, count)))
+                for _ in range(count):
+                    held.popleft()
         if lost is not None:
             raise lost
 
@@ -72,8 +76,8 @@ class Settling(Taking[T]):
             )
         return pairs
 
-    def _settle_pairs(self, pairs: list[tuple[int, int]], *, is_to_raise: bool = True) -> LeaseLost | None:
-        """Settle all of them. Returns or raises the first LeaseLost."""
+    def _settle_pairs(self, pairs: list[tuple[int, int]]) -> LeaseLost | None:
+        """Settle all of them. Returns the first LeaseLost."""
         lost: LeaseLost | None = None
         file = self._file
         number = file.owner.number
@@ -87,8 +91,6 @@ class Settling(Taking[T]):
                 self._done(item, owner)
             except LeaseLost as error:
                 lost = lost or error
-        if lost is not None and is_to_raise:
-            raise lost
         return lost
 
     def _done(self, number: int, owner: int) -> None:

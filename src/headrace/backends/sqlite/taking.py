@@ -202,9 +202,17 @@ class Taking(Handle[T]):
         if waiting or delayed:
             return
         # A pool's consumer stays as long as what another one holds may come back.
-        if stop is not None and self._holds_any():
+        if stop is not None and self._process_holds_any():
             return
         raise ShutDown
+
+    def _process_holds_any(self) -> bool:
+        """Whether something is not settled that this process has taken."""
+        self._file.write()
+        rows = self._storage.look(
+            "SELECT 1 FROM leased WHERE queue = ? AND owner = ? LIMIT 1", (self._id, self._file.owner.number)
+        )
+        return bool(rows)
 
     def _holds_any(self) -> bool:
         """Whether this object has anything that is not settled. Other objects of the process may have something."""
