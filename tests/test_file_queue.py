@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["make", "path"]  # fixtures
+
+
+@pytest.fixture(autouse=True)
+def _switch_threads_often() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture(autouse=True)
@@ -561,6 +570,38 @@ def test_threads_that_get_and_settle_at_once_lose_nothing(make: Maker) -> None:
         worker.result()
     assert sorted(seen) == list(range(300))
     assert recounted(queue) == {}
+
+
+def test_threads_that_settle_what_others_hold_find_everything(make: Maker) -> None:
+    queue = make()
+    for _ in range(20):
+        queue.put_many(range(60))
+        holders = [Call(get_some_and_settle_half, queue, 20) for _ in range(3)]
+        settlers = [Call(settle_when_there_is_some, queue) for _ in range(30)]
+        for call in [*holders, *settlers]:
+            call.result()
+        with pytest.raises(ValueError, match="only what get"):
+            queue.task_done()
+        queue.join(timeout=DEADLINE)
+
+
+def get_some_and_settle_half(queue: Any, count: int) -> None:
+    queue.get_many(count)
+    for _ in range(count // 2):
+        settle_when_there_is_some(queue)
+
+
+def settle_when_there_is_some(queue: Any) -> None:
+    """One of those that are held, or that are about to be."""
+
+    def is_settled() -> bool:
+        try:
+            queue.task_done()
+        except ValueError:
+            return False
+        return True
+
+    until(is_settled, "there is something to settle")
 
 
 def test_a_late_settlement_says_that_the_lease_is_lost(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
