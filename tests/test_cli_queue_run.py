@@ -269,6 +269,39 @@ def test_kill_9_at_any_moment_repeats_at_most_what_was_running(seed: int) -> Non
     assert stats().unfinished == 0
 
 
+@pytest.mark.parametrize("how", ["calls", "commands-in-order"])
+def test_kill_9_at_any_moment_loses_nothing_that_counts_as_done(how: str) -> None:
+    Path("slow.py").write_text("import time\ndef echo(item):\n    time.sleep(0.001)\n    return item\n")
+    what = {"calls": ["--call", "slow:echo"], "commands-in-order": ["-k", "--shell", "sleep 0.00$(({} % 7)); echo {}"]}
+    command = [*HEADRACE, "run", "-j3", "--queue", "jobs.db", *what[how]]
+    Path("input").write_bytes(as_lines(range(400)))
+    chance = random.Random(how)
+    Path("out").touch()
+    for _ in range(6):
+        before = Path("out").stat().st_size
+        with (
+            open("input", "rb") as given,
+            open("out", "ab") as out,
+            subprocess.Popen(command, stdin=given, stdout=out, stderr=subprocess.DEVNULL) as process,
+        ):
+            so_much = before + chance.randrange(150)
+            while Path("out").stat().st_size < so_much and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(chance.uniform(0, 0.1))  # any moment is right
+            process.kill()
+    with open("input", "rb") as given, open("out", "ab") as out:
+        assert subprocess.run(command, stdin=given, stdout=out, check=False).returncode == 0
+    # A line may have been cut by the kill, and is written again.
+    assert set(Path("out").read_text().split()) >= set(map(str, range(400)))
+    assert stats().unfinished == 0
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("seed", range(2, 30))
+def test_kill_9_at_many_moments_repeats_at_most_what_was_running(seed: int) -> None:
+    test_kill_9_at_any_moment_repeats_at_most_what_was_running(seed)
+
+
 def test_kill_9_before_anything_has_ended_repeats_only_what_was_running() -> None:
     with running("run", "-j2", "--queue", "jobs.db", "sh", "-c", f"{LOG}; sleep 1000") as process:
         assert process.process.stdin is not None
@@ -329,6 +362,12 @@ def test_an_item_that_waits_for_another_attempt_is_given_back_with_all_its_attem
     assert stats()._replace(put_total=0, get_total=0)[:2] == (1, 1)
     run([1], "--retries", "2", "--backoff", "0", script=LOG + "; false")
     assert logged() == {"1": 3}
+
+
+def test_a_run_that_was_halted_for_a_success_has_found_it_whatever_failed_before() -> None:
+    run([1], script=FAILS_ON_ODD)
+    assert run([1, 2, 4], "-j1", "--halt", "now,success=1", script=FAILS_ON_ODD).returncode == 0
+    assert logged() == {"1": 1, "2": 1}
 
 
 def test_a_halted_run_goes_on_where_it_was() -> None:

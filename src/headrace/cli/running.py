@@ -14,6 +14,7 @@ from headrace.cli.rules import NO_RULES
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from headrace.cli.crew import Crew
     from headrace.cli.delivery import Delivery
     from headrace.cli.halt import HaltRule
     from headrace.cli.inputs import Inputs
@@ -111,7 +112,7 @@ def run_step(
         step.end()
         words: list[str] = []
         if journal is not None:
-            exit_status, words = _close(journal, crew.tally, exit_status, is_written=is_written)
+            exit_status, words = _close(journal, crew, exit_status, is_written=is_written)
         say_how_it_ended(crew.tally, output, exit_status, showed_progress=progress.finish(), halted_by=crew.halted_by)
         for word in words:
             output.say(word, wait=SAY_SECONDS)
@@ -141,10 +142,12 @@ def _rules(
     return rules_for(policies, source, output, events, calls=calls, shell=shell, journal=journal)
 
 
-def _close(journal: Journal, tally: Tally, exit_status: int, *, is_written: bool) -> tuple[int, list[str]]:
+def _close(journal: Journal, crew: Crew, exit_status: int, *, is_written: bool) -> tuple[int, list[str]]:
     """Close the queue file. Returns the exit status, and what there is to say."""
-    words = journal.last_words(tally.failed, is_ended=exit_status > status.by_signal(0))
-    if not journal.close(is_all_printed=is_written) or journal.before.failed:
+    words = journal.last_words(crew.tally.failed, is_ended=exit_status > status.by_signal(0))
+    # What a run was halted for was found, whatever failed before.
+    has_failed_before = journal.before.failed and crew.halted_by is None
+    if not journal.close(is_all_printed=is_written) or has_failed_before:
         exit_status = exit_status or status.FAILED
     return exit_status, words
 

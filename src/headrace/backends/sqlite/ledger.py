@@ -83,10 +83,7 @@ RETURNING seen, base
 def digest_of(item: object) -> bytes:
     """What an item is known by: text and bytes by their bytes, anything else by its MessagePack."""
     if isinstance(item, str):
-        try:
-            item = item.encode("utf-8", "surrogateescape")  # as the command line reads what is no UTF-8
-        except UnicodeEncodeError:
-            item = item.encode("utf-8", "surrogatepass")
+        item = bytes_of(item)
     if isinstance(item, bytes):
         return blake2b(item, digest_size=16).digest()
     try:
@@ -94,6 +91,14 @@ def digest_of(item: object) -> bytes:
     except Exception:  # an int beyond 64 bits, and what else it has no form for
         packed = repr(item).encode("utf-8", "surrogatepass")
     return blake2b(packed, digest_size=16, person=b"record").digest()
+
+
+def bytes_of(text: str) -> bytes:
+    """What *text* was read from: lone surrogates stand for bytes that are no UTF-8, as the command line reads them."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 class Ledger:
