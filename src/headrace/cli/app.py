@@ -39,7 +39,7 @@ GROUPS = {
         "vacuum": "Make a queue file smaller.",
     },
     "Other commands": {
-        "bench": "Compare this machine's queues: headrace and the standard library.",
+        "bench": "Compare this machine's queues: headrace's and Python's.",
         "completion": "Print what makes bash, zsh or fish complete headrace's words.",
     },
 }

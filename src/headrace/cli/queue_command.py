@@ -54,11 +54,14 @@ def _about_system(error: OSError) -> str:
 
 
 def queue_command(
-    name: str, epilog: str, cls: type[QueueCommand] = QueueCommand
+    name: str, epilog: str, cls: type[QueueCommand] = QueueCommand, **more: Any
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a ``QueueCommand`` of a function: its options are shown with *epilog*, the examples, under them."""
+    """Make a ``QueueCommand`` of a function: its options are shown with *epilog*, the examples, under them.
+
+    *more* as ``click.command``.
+    """
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
-    return click.command(cls=cls, name=name, epilog=epilog, context_settings=settings)
+    return click.command(cls=cls, name=name, epilog=epilog, context_settings=settings, **more)
 
 
 def _complete_url(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -18,7 +18,7 @@ from headrace.cli.queue_shown import as_json, as_line, one_line, plain
 from headrace.errors import Full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["command"]
 
@@ -34,12 +34,19 @@ Examples:
   headrace dead export jobs.db > dead.jsonl
 """
 EXIT = """
+
 \b
 Exit status:
   0  it is done
   1  there is no letter with that ID, or no room for its item
   2  the command line was refused; there is no such queue
 """
+
+
+def dead_command(name: str, summary: str, *examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a sub-command: *summary* is its line in the list of them."""
+    shown = "\b\nExamples:\n" + "\n".join(f"  headrace dead {name} {each}" for each in examples)
+    return queue_command(name, shown + EXIT, short_help=summary)
 
 
 class DeadGroup(click.Group):
@@ -84,7 +91,7 @@ def missing(number: int) -> None:
     click.echo(f"headrace: no dead letter has the ID {number}: it was dropped or retried, or never was", err=True)
 
 
-@queue_command("list", EXIT)
+@dead_command("list", "List them: ID, item, deliveries, when and why they failed.", "jobs.db", "jobs.db#emails -n 1000")
 @url_argument
 @click.option(
     "-n", "--count", type=COUNT, default=SHOWN_AT_ONCE, metavar="N", help=f"Show N at most. [default: {SHOWN_AT_ONCE}]"
@@ -122,7 +129,7 @@ def list_(url: str, count: int, is_json: bool) -> None:
         click.echo(f"and {more:,} more: -n {len(letters)} shows them, --json prints all")
 
 
-@queue_command("show", EXIT)
+@dead_command("show", "Show everything that is known of some.", "jobs.db 17")
 @url_argument
 @click.argument("ids", metavar="ID...", nargs=-1, type=int, required=True)
 def show(url: str, ids: tuple[int, ...]) -> int:
@@ -168,7 +175,7 @@ def moment(seconds: float) -> str:
     return strftime("%Y-%m-%d %H:%M:%S", localtime(seconds))
 
 
-@queue_command("retry", EXIT)
+@dead_command("retry", "Put their items into the queue again.", "jobs.db 17 18", "jobs.db --all")
 @url_argument
 @ids_argument
 @all_option
@@ -193,7 +200,7 @@ def retry(url: str, ids: tuple[int, ...], takes_all: bool) -> int:
     return exit_status
 
 
-@queue_command("drop", EXIT)
+@dead_command("drop", "Drop them for good.", "jobs.db 17 18", "jobs.db --all")
 @url_argument
 @ids_argument
 @all_option
@@ -215,7 +222,12 @@ def drop(url: str, ids: tuple[int, ...], takes_all: bool) -> int:
     return exit_status
 
 
-@queue_command("export", EXIT)
+@dead_command(
+    "export",
+    "Print them in JSON, or only their items.",
+    "jobs.db > dead.jsonl",
+    "jobs.db#images --items | headrace run convert {} {.}.png",
+)
 @url_argument
 @ids_argument
 @click.option("--items", "only_items", is_flag=True, help="Only the items, one a line, as the input of another run.")
@@ -269,7 +281,12 @@ def _print_lines(lines: Iterable[bytes] | Iterator[bytes], end: bytes = b"\n") -
     stdout.flush()
 
 
-@queue_command("edit", EXIT)
+@dead_command(
+    "edit",
+    "Put another item in the place of one's.",
+    "jobs.db 17 '{\"user\": 7}'",
+    "jobs.db#images 18 --text pictures/a.jpg",
+)
 @url_argument
 @click.argument("number", metavar="ID", type=int)
 @click.argument("value", metavar="[VALUE]", required=False)

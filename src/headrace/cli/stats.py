@@ -26,7 +26,8 @@ Examples:
 
 \b
 Exit status:
-  0  always, when something was shown: --watch ends with q or Ctrl-C
+  0  it was shown; --watch was ended, with q or Ctrl-C
+  1  the file failed, or was deleted while it was watched
   2  the command line was refused; there is no such queue
 """
 
