@@ -31,9 +31,8 @@ KINDS = 4
 ITEMS, SPACE, DRAINED = range(3)
 SLOTS = 4096
 _SLOTS_AT = WORDS + 4 * KINDS * QUEUES
-_SEEN = struct.Struct("@Q")
-_SLOT = struct.Struct("@QQ")  # the owner's number, and when it was seen alive, in nanoseconds of the monotonic clock
-SIZE = _SLOTS_AT + SLOTS * _SLOT.size
+_SLOT_BYTES = 16  # the owner's number, and when it was seen alive, in nanoseconds of the monotonic clock
+SIZE = _SLOTS_AT + SLOTS * _SLOT_BYTES
 _LOCKS_AT = 1 << 30  # bytes behind the end: a lock needs none that are there
 
 _HEADER = struct.Struct("@8sQ")
@@ -73,6 +72,9 @@ class Side:
                 # Only ever longer, so that of two who do it none takes anything away.
                 self._lengthen()
             self.words = mmap.mmap(self.fd, SIZE)
+            # Each slot is two numbers of 8 bytes. Not written with the struct module, which fills its place with zeros
+            # first: who looked just then would take the owner for one that has been silent since the machine was started.
+            self._cells = memoryview(self.words)[_SLOTS_AT : _SLOTS_AT + SLOTS * _SLOT_BYTES].cast("Q")
             self.inode = os.fstat(self.fd).st_ino
             self.number = self._number()
         except OSError as error:
@@ -134,16 +136,16 @@ class Side:
 
     def slot(self, number: int) -> tuple[int, int]:
         """The owner of a slot, and when it was last seen alive."""
-        owner, seen = _SLOT.unpack_from(self.words, _SLOTS_AT + number * _SLOT.size)
-        return owner, seen
+        return self._cells[2 * number], self._cells[2 * number + 1]
 
     def set_owner(self, number: int, owner: int, seen: int) -> None:
         """Say whose a slot is; 0 is nobody's. Only behind the gate."""
-        _SLOT.pack_into(self.words, _SLOTS_AT + number * _SLOT.size, owner, seen)
+        self._cells[2 * number + 1] = seen
+        self._cells[2 * number] = owner
 
     def beat(self, number: int, seen: int) -> None:
         """Say that the owner of a slot is alive. Touches no more than that: somebody may just be taking its leases."""
-        _SEEN.pack_into(self.words, _SLOTS_AT + number * _SLOT.size + 8, seen)
+        self._cells[2 * number + 1] = seen
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to this file."""
@@ -156,6 +158,7 @@ class Side:
         """Let go of the file, and with it of its locks. Who still waits on a word keeps the memory."""
         os.close(self.fd)
         try:
+            self._cells.release()
             self.words.close()
         except BufferError:
             pass
