@@ -226,7 +226,7 @@ def drop(url: str, ids: tuple[int, ...], takes_all: bool) -> int:
     "export",
     "Print them in JSON, or only their items.",
     "jobs.db > dead.jsonl",
-    "jobs.db#images --items | headrace run convert {} {.}.png",
+    "jobs.db --items | headrace run gzip",
 )
 @url_argument
 @ids_argument
