@@ -73,7 +73,7 @@ class Side:
                 self._lengthen()
             self.words = mmap.mmap(self.fd, SIZE)
             # Each slot is two numbers of 8 bytes. Not written with the struct module, which fills its place with zeros
-            # first: who looked just then would take the owner for one that has been silent since the machine was started.
+            # first: who looked just then would take the owner for one that has been silent since the machine's start.
             self._cells = memoryview(self.words)[_SLOTS_AT : _SLOTS_AT + SLOTS * _SLOT_BYTES].cast("Q")
             self.inode = os.fstat(self.fd).st_ino
             self.number = self._number()

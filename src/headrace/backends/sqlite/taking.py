@@ -29,6 +29,8 @@ __all__ = ["Taking", "said"]
 MOST_AT_ONCE = 10_000
 # Seconds between two looks of a waiting object whether a process that holds items has died, beside being told of it.
 LOOK_SECONDS = 0.05
+# Waiting threads that are told of a new process that holds items. Some may be its own, which cannot watch it.
+WATCHERS = 8
 
 
 class Taking(Handle[T]):
@@ -129,9 +131,10 @@ class Taking(Handle[T]):
             if not hand and self._return_lost(s, patient=has_waited):
                 hand.extend(statements.claim(s, self._id, owner.number, count, alone))
             if hand and self._announced != owner.number:
-                # Others that wait learn that there is one more process whose death they want to hear of.
+                # Some of those that wait learn that there is one more process whose death they want to hear of. One
+                # that does is enough: it tells the others.
                 self._announced = owner.number
-                s.ring(self._items_word)
+                s.ring(self._items_word, WATCHERS)
 
         has_waited = False
         try:
