@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -233,6 +234,20 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(arguments: list[str], said
     assert (ran.returncode, ran.stdout) == (2, b"")
     assert said in ran.stderr
     assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_url_is_completed_first_then_options_and_the_command() -> None:
+    headrace("put", "jobs.db#emails", "item")
+
+    def completed(*words: str) -> str:
+        environment = {**os.environ, "_HEADRACE_COMPLETE": "bash_complete"}
+        environment |= {"COMP_WORDS": " ".join(["headrace", "work", *words]), "COMP_CWORD": str(len(words) + 1)}
+        return headrace(env=environment).stdout.decode()
+
+    assert completed("jobs.db#") == "plain,jobs.db#emails\n"
+    assert completed("jobs.db#emails", "--until") == "plain,--until-empty\n"
+    assert "plain,xargs\n" in completed("jobs.db#emails", "xarg")
 
 
 def test_a_command_that_is_not_there_is_refused_before_anything_is_taken(queue: Any) -> None:

@@ -11,6 +11,8 @@ from headrace.cli.option_groups import option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from click.shell_completion import CompletionItem
+
 __all__ = ["QueueOptions", "queue_options"]
 
 
@@ -40,12 +42,17 @@ class QueueOptions(NamedTuple):
             )
 
 
+def _complete_url(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from headrace.cli.completion import complete_url
+
+    return complete_url(incomplete)
+
+
 _OPTIONS = (
     option(
         "Items",
         "--queue",
-        # The shell completes files.
-        type=click.Path(readable=False),
+        shell_complete=_complete_url,
         metavar="URL",
         help="Remember in a queue file (jobs.db) what is done: started again, the same command does the rest.",
     ),

@@ -48,9 +48,7 @@ class WorkCommand(GroupedCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the URL out, so that what is left is as in ``headrace run``."""
-        if not ctx.resilient_parsing and not {"-h", "--help"} & set(args[:1]):
-            args = with_url_as_option(self, ctx, list(args))
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, with_url_as_option(self, ctx, args))
 
 
 def with_url_as_option(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
@@ -66,9 +64,9 @@ def with_url_as_option(command: click.Command, ctx: click.Context, args: list[st
 
 
 def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from headrace.cli.completion import complete_command
+    from headrace.cli.completion import complete_command, complete_url
 
-    return complete_command(ctx, parameter, incomplete)
+    return complete_command(ctx, parameter, incomplete) if ctx.params.get("url") else complete_url(incomplete)
 
 
 @click.command(
