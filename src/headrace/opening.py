@@ -51,7 +51,7 @@ def open(url: str | os.PathLike[str], *, maxsize: int | None = None, **options: 
             raise InvalidURL(f"{url!r}: a memory queue has no name; write 'memory:'")
         if options:
             raise TypeError(f"a memory queue has maxsize alone, not {', '.join(map(repr, options))}")
-        return memory.Queue(maxsize or 0)
+        return memory.Queue(maxsize or 0)  # pyright: ignore[reportUnknownVariableType] - it is anything's
     from headrace.backends.sqlite.location import is_path, parse
 
     if scheme != "sqlite" and not is_path(url):
@@ -82,4 +82,4 @@ def _open_file(path: str, maxsize: int | None, options: dict[str, Any]) -> Any:
             near = get_close_matches(name, Settings._fields, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(Settings._fields)}"
             raise TypeError(f"{name!r} is no option of a queue in a file: {hint}")
-    return FileQueue(path, options)
+    return FileQueue(path, options)  # pyright: ignore[reportUnknownVariableType]

@@ -21,9 +21,10 @@ passes on what they print to ``pipe_output``.
 With ``--queue`` the items are in a queue file too: ``journal_run`` passes over what is done, and ``journal`` is told by
 ``settling`` of each end, and writes it there. ``headrace work`` is ``work``: the same run, fed by ``journal_work``.
 
-The commands that look after a queue, from ``put`` to ``vacuum``, are a module each too. ``queue_opening`` finds their queue,
-``queue_command`` says their errors, ``queue_stopping`` notes Ctrl-C; ``queue_lines`` reads items, ``queue_shown`` and
-``queue_tables`` show them. ``headrace dead`` is ``queue_dead``; ``stats`` looks with ``queue_stats`` and ``queue_watch``.
+The commands that look after a queue, from ``put`` to ``vacuum``, are a module each too. ``queue_opening`` finds their
+queue, ``queue_command`` says their errors, ``queue_stopping`` notes Ctrl-C; ``queue_lines`` reads items,
+``queue_shown`` and ``queue_tables`` show them. ``headrace dead`` is ``queue_dead``; ``stats`` looks with
+``queue_stats`` and ``queue_watch``.
 """
 
 from __future__ import annotations

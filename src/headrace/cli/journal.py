@@ -140,7 +140,7 @@ class Journal:
         return len(self._held) - len(self._waiting)
 
     def record(self, item: Item, outcome: Outcome, printed: Printed | None) -> None:
-        """Note how *item* ended. Of a command it is in the file on return."""
+        """Note how *item* ended. Of a command whose output was written it is in the file on return."""
         failure = outcome.failure
         tail = "" if failure is None or printed is None else tail_of(printed)
         number = item.number
@@ -156,7 +156,8 @@ class Journal:
             self._ended.append(Ended(number, held, failure, tail, item.attempt))
             self.ended += 1
             self.room.notify()
-        if self.flush is None:
+        # Whoever's output is held back is settled by the one who writes it.
+        if self.flush is None and (self.order is None or number <= self.order.written):
             self._settle_what_was_printed()
 
     # -- writing ---------------------------------------------------------------------------------

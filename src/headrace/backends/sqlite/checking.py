@@ -3,6 +3,9 @@
 What should hold of the tables is said here once, as queries that find what does not.
 """
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,8 @@
 """How a queue file is opened, and which are refused before anything is touched."""
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os

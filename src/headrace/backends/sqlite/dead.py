@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from headrace.backends.sqlite.queue import FileQueue
     from headrace.backends.sqlite.storage import Storage
 
 __all__ = ["FileDeadLetter", "FileDeadLetters", "StoredError", "traceback_of"]
@@ -61,7 +60,7 @@ class FileDeadLetter:
         "undecodable",
     )
 
-    def __init__(self, queue: FileQueue[Any], row: tuple[Any, ...]) -> None:
+    def __init__(self, queue: Any, row: tuple[Any, ...]) -> None:
         died_at, error, traceback, number, priority, deliveries, code, body, put_at, key, _, failed, history = row
         self.id: int = number
         self.undecodable = ""

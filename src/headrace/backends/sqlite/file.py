@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections import deque
+from importlib import import_module
 
 import apsw
 
@@ -227,6 +228,9 @@ def _close_at_the_end() -> None:
 
 
 def _before_fork() -> None:
+    if _open:
+        # Another thread may be in the middle of loading it for its first item; in the child it would never be ready.
+        import_module("headrace.serializers.messagepack")
     _changing.acquire()
     for file in _open.values():
         file.before_fork()

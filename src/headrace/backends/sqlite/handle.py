@@ -209,7 +209,14 @@ class Handle(Subscriptable[T]):
         if self._file.storage.is_leading():
             self._file.housekeeper.do(step)
             return None
-        return self._storage.run(step)
+        try:
+            return self._storage.run(step)
+        except LeaseLost:
+            raise
+        except BaseException:
+            # The disk has failed, or Ctrl-C has come, and nobody else knows of the item any more.
+            self._file.housekeeper.do(step)
+            raise
 
     @property
     def maxsize(self) -> int:
@@ -304,7 +311,8 @@ class Blocked:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if self._has_begun:
-            self._count.pop()
+            if self._count:  # empty where Ctrl-C came in the middle of begin()
+                self._count.pop()
             if isinstance(error, StorageError) and self._handle.is_closed:
                 raise ShutDown from None
 

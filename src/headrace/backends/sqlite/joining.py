@@ -1,5 +1,8 @@
 """``put(item, connection=...)``: an item that is put when the caller's own transaction is committed, or not at all."""
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
@@ -109,7 +112,7 @@ class Pending:
 _pending: WeakKeyDictionary[apsw.Connection, Pending] = WeakKeyDictionary()
 
 
-def _ring_when_committed(queue: FileQueue[Any], connection: apsw.Connection, rings: dict[int, int]) -> None:
+def _ring_when_committed(queue: Any, connection: apsw.Connection, rings: dict[int, int]) -> None:
     pending = _pending.get(connection)
     if pending is None:
         pending = _pending[connection] = Pending(connection)

@@ -4,6 +4,9 @@ It waits for nobody: a reader of a write-ahead log sees the file as the last tra
 is not there, neither a file nor a queue in it.
 """
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import fcntl

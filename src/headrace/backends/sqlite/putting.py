@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from headrace.backends.sqlite.statements import Put
-    from headrace.backends.sqlite.storage import Storage
+    from headrace.backends.sqlite.storage import Operation, Storage
 
 __all__ = ["Putting", "microseconds"]
 
@@ -53,7 +53,7 @@ class Putting(Handle[T]):
             timeout: seconds to wait at most; None is for ever.
             priority: lower ones come out first; equal ones in the order in which they were put.
             delay: seconds after which it is ready. It takes no room before. The clock is that on the wall.
-            ttl: time to live: if no consumer has taken it after so many seconds it is dead.
+            ttl: time to live: if it waits after so many seconds, be it for the first time or again, it is dead.
             key: of the unfinished items with the same key there is one: see *on_duplicate*.
             on_duplicate: if an unfinished item has the key: ``"ignore"`` puts nothing; ``"raise"`` raises;
                 ``"replace"`` drops the other one if it waits, and takes the key from it if a consumer has it.
@@ -222,7 +222,7 @@ class Putting(Handle[T]):
         rows = (row,)
         self._put_with(lambda s: statements.put(s, self._id, rows), block, timeout)
 
-    def _put_with(self, step: Any, block: bool, timeout: float | None, *, sync: bool = True) -> int:
+    def _put_with(self, step: Operation, block: bool, timeout: float | None, *, sync: bool = True) -> int:
         """Take a step that puts something, when there is room for it. Returns what it does: how many went in."""
         if self._state:
             raise ShutDown
@@ -237,7 +237,9 @@ class Putting(Handle[T]):
             return put
         return self._put_when_there_is_room(step, block, timeout, seen, is_synced)
 
-    def _put_when_there_is_room(self, step: Any, block: bool, timeout: float | None, seen: int, is_synced: bool) -> int:
+    def _put_when_there_is_room(
+        self, step: Operation, block: bool, timeout: float | None, seen: int, is_synced: bool
+    ) -> int:
         deadline = deadline_after(timeout) if block and timeout is not None else None
         if not block:
             raise Full

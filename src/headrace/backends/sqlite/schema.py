@@ -9,6 +9,9 @@ Times are microseconds since the epoch. ``position`` is the place of an item amo
 number for good. ``queue`` has the counters of each table, kept in the same transactions.
 """
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 TYPE_CHECKING = False

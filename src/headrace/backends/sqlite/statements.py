@@ -4,6 +4,9 @@ Every function keeps the counters of ``queue`` true: after each, ``waiting`` is 
 and so on (``checking.py`` recounts them).
 """
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import json

@@ -16,6 +16,9 @@ never noted down, it is read off: who comes next, or the interrupted thread itse
 transaction is still open (``_repair``), and there is one word, ``Batch.is_committed``, that says it to all who wait.
 """
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
@@ -369,6 +372,6 @@ def sync_data(descriptor: int) -> None:
     import fcntl
 
     if hasattr(fcntl, "F_FULLFSYNC"):  # macOS: fsync alone leaves it in the disk's cache
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # pyright: ignore[reportAttributeAccessIssue]
     else:
         os.fsync(descriptor)

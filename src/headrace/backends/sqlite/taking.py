@@ -16,7 +16,7 @@ from headrace.generic import T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from typing import Any
 
     from headrace.backends.sqlite.statements import Claimed
@@ -275,7 +275,7 @@ class Taking(Handle[T]):
         return Lease(self, block, timeout)
 
     @contextmanager
-    def item(self, block: bool = True, timeout: float | None = None) -> Iterator[T]:
+    def item(self, block: bool = True, timeout: float | None = None) -> Generator[T]:
         """A block that has an item, which is done when it ends, however it does. ``lease`` gives back what fails."""
         lease = self.lease(block, timeout)
         try:

@@ -1,5 +1,8 @@
 """What makes a queue file smaller: ``vacuum``, and dropping the records of what is done."""
 
+# apsw's annotations leave some types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
