@@ -480,6 +480,20 @@ def test_a_paused_queue_gives_out_nothing_until_it_is_resumed() -> None:
             assert process.end()[:2] == (0, b"a\n")
 
 
+def test_a_run_that_waits_for_a_paused_queue_can_be_ended() -> None:
+    with library.open("jobs.db") as queue:
+        queue.pause()
+    with running("run", "--queue", "jobs.db", "echo") as process:
+        assert process.process.stdin is not None
+        process.process.stdin.write(b"a\n")
+        process.process.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.process.wait(1.0)
+        process.send(signal.SIGTERM)
+        assert process.end()[:2] == (143, b"")
+    assert stats().unfinished == 0
+
+
 # -- refusals ----------------------------------------------------------------------------------------
 
 
