@@ -58,6 +58,9 @@ class Log:
         now, own = monotonic_ns(), os.getpid()
         os.write(self._file, "".join(f"{what} {own} {now} {item}\n" for item in items).encode())
 
+    def close(self) -> None:
+        os.close(self._file)
+
 
 def read_log(path: str) -> list[Line]:
     with open(path, encoding="utf-8") as lines:
@@ -648,7 +651,7 @@ class Storm:
         self.url = path + "?max_deliveries=0&maxsize=500"
         self.path = path
         self.log = path + ".log"
-        Log(self.log)
+        Log(self.log).close()
         self._chance = random.Random(seed)
         self._roles = ["produce"] * producers + ["consume"] * consumers
         self._running: list[subprocess.Popen[Any]] = []
