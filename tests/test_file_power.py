@@ -380,7 +380,7 @@ def test_a_power_cut_takes_nothing_whose_put_had_returned(
     judge = Judge(recorder, path)
     try:
         moments = boundaries(recorder.events)
-        judge.judge(set(random.Random(1).sample(moments, min(25, len(moments)))), 1)
+        judge.judge(set(random.Random(1).sample(moments, min(60, len(moments)))), 1)
     finally:
         judge.close()
     assert judge.images >= 200
