@@ -15,6 +15,7 @@ process are dropped by any ``close`` of the file in it. A forked child shares th
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -71,7 +72,7 @@ class Side:
             if os.fstat(self.fd).st_size < SIZE:
                 # Only ever longer, so that of two who do it none takes anything away.
                 self._lengthen()
-            self.words = mmap.mmap(self.fd, SIZE)
+            self.words = self._mapped()
             # Each slot is two numbers of 8 bytes. Not written with the struct module, which fills its place with zeros
             # first: who looked just then would take the owner for one that has been silent since the machine's start.
             self._cells = memoryview(self.words)[_SLOTS_AT : _SLOTS_AT + SLOTS * _SLOT_BYTES].cast("Q")
@@ -83,6 +84,18 @@ class Side:
         except BaseException:
             os.close(self.fd)
             raise
+
+    def _mapped(self) -> mmap.mmap:
+        """The file in memory. Opened once more for that: a mapping keeps the file open, and with it the locks of that
+        opening; in a forked child, where threads may wait on a word, it cannot be closed.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if not os.path.samestat(os.fstat(fd), os.fstat(self.fd)):
+                raise OSError(errno.ESTALE, "it was replaced just now")
+            return mmap.mmap(fd, SIZE)
+        finally:
+            os.close(fd)
 
     def _lengthen(self) -> None:
         """With room on the disk: who touched memory for which there is none would be killed (SIGBUS)."""
