@@ -352,10 +352,7 @@ PROGRAMS = [
     one_thread,
     many_threads,
     two_that_have_it_open,
-    pytest.param(
-        one_that_cares_and_one_that_does_not,
-        marks=pytest.mark.xfail(strict=True, reason="who opens the file with durability=none copies the log unsynced"),
-    ),
+    one_that_cares_and_one_that_does_not,
 ]
 
 

@@ -96,11 +96,8 @@ def check_header(path: str) -> None:
         raise StorageError(f"{path}: {newer_version(version)}; it was left alone")
 
 
-def connect(path: str, side: Side, *, is_safe: bool) -> apsw.Connection:
+def connect(path: str, side: Side) -> apsw.Connection:
     """A connection to the queue file, which is made if it is not there.
-
-    Args:
-        is_safe: whether a power cut must leave the file whole.
 
     Raises StorageError.
     """
@@ -113,7 +110,9 @@ def connect(path: str, side: Side, *, is_safe: bool) -> apsw.Connection:
         _prepare(connection, side)
         _use_write_ahead_log(connection, path)
         for pragma in (
-            f"synchronous = {'NORMAL' if is_safe else 'OFF'}",
+            # Not OFF, whatever durability was asked for: the log is copied into the database for all, and a copy that
+            # nobody waited for is what others lose.
+            "synchronous = NORMAL",
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
             f"journal_size_limit = {CHECKPOINT_PAGES * PAGE_SIZE}",
             f"cache_size = -{CACHE_KIB}",

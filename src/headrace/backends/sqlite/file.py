@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from headrace.backends.sqlite.storage import Batch
 
-    Key: TypeAlias = tuple[int, int, bool, float]
+    Key: TypeAlias = tuple[int, int, float]
     # The queue, the owner that holds the item, and the item.
     Settled: TypeAlias = tuple[int, int, int]
 
@@ -42,12 +42,12 @@ NOTHING_SENT: tuple[Batch | None, list[Settled]] = (None, [])
 class QueueFile:
     """An open file. Shared by all queue objects of the process that have it open in the same way."""
 
-    def __init__(self, path: str, key: Key | None, *, is_safe: bool, lease: float) -> None:
+    def __init__(self, path: str, key: Key | None, *, lease: float) -> None:
         self.path = path
         self.key = key
         self.side = Side(path + "-headrace")
         try:
-            self.storage = Storage(path, self.side, lambda: connect(path, self.side, is_safe=is_safe))
+            self.storage = Storage(path, self.side, lambda: connect(path, self.side))
         except BaseException:
             self.side.close()
             raise
@@ -182,21 +182,21 @@ _abandoned: list[QueueFile] = []
 _changing = threading.RLock()
 
 
-def open_file(path: str, *, is_safe: bool, lease: float) -> QueueFile:
+def open_file(path: str, *, lease: float) -> QueueFile:
     """The file at *path*, opened now unless it is open. Each call is one user more.
 
     Raises StorageError.
     """
     path = os.path.abspath(path)
     with _changing:
-        key = _key(path, is_safe, lease)
+        key = _key(path, lease)
         file = None if key is None else _open.get(key)
         if file is None:
             check_place(path)
             if not any(path == other.path for other in _open.values()):
                 check_header(path)
-            file = QueueFile(path, key, is_safe=is_safe, lease=lease)
-            file.key = _key(path, is_safe, lease)
+            file = QueueFile(path, key, lease=lease)
+            file.key = _key(path, lease)
             assert file.key is not None
             _open[file.key] = file
         file.users += 1
@@ -204,12 +204,12 @@ def open_file(path: str, *, is_safe: bool, lease: float) -> QueueFile:
         return file
 
 
-def _key(path: str, is_safe: bool, lease: float) -> Key | None:
+def _key(path: str, lease: float) -> Key | None:
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino, is_safe, lease)
+    return (found.st_dev, found.st_ino, lease)
 
 
 _has_arranged = -1

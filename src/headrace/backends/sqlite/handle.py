@@ -68,7 +68,7 @@ class Handle(Subscriptable[T]):
 
     def _open(self) -> None:
         settings = self._settings
-        self._file: QueueFile = open_file(self.path, is_safe=settings.durability != "none", lease=settings.lease)
+        self._file: QueueFile = open_file(self.path, lease=settings.lease)
         self._process = os.getpid()
         try:
             self._id: int = self._file.storage.run(self._find_queue)

@@ -125,7 +125,7 @@ class Owner:
         owner, seen = s.side.slot(slot)
         if owner != number:
             return "its process died"
-        if now - seen > lease_ns:
+        if now - seen > lease_ns and not s.side.is_patient():
             s.side.set_owner(slot, 0, 0)
             return "its lease ran out"
         return ""

@@ -31,8 +31,8 @@ class FileQueue(Putting[T], Settling[T], Counting[T]):
         name: of the queue in its file.
         path: of the file.
         durability: what ``put`` waits for: ``"power"``: that the item is on disk; ``"process"``: that the item
-            survives the death of all processes (a power cut may take the last moments); ``"none"``: the same, and a
-            power cut may take the file.
+            survives the death of all processes (a power cut may take the last moments); ``"none"``: nothing; today
+            it is as ``"process"``.
 
     All methods may be called from any thread. After a fork the child opens the file anew by itself; what the parent
     holds stays the parent's.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from headrace.backends.sqlite.dead import FileDeadLetter, FileDeadLetters
     from headrace.backends.sqlite.statements import Claimed
-    from headrace.backends.sqlite.storage import Storage
+    from headrace.backends.sqlite.storage import Operation, Storage
 
 __all__ = ["Settling"]
 
@@ -165,7 +165,7 @@ class Settling(Taking[T]):
             except LeaseLost:
                 pass
             return None
-        delivery = Delivery(item, row[2], row[3], row[10])
+        delivery = Delivery(self, item, row[2], row[3], row[10])
         delivery.priority = row[0]
         delivery.put_at = row[8] / 1e6
         if row[7] is not None:
@@ -175,51 +175,66 @@ class Settling(Taking[T]):
         return delivery
 
     def _settle(self, raw: Delivery) -> None:
-        number = self._number(raw)
-        self._out.discard((number, raw.owner))
-        self._done(number, raw.owner)
+        self._out.discard((self._number(raw), raw.owner))
+        try:
+            self._done(self._number(raw), raw.owner)
+        except LeaseLost:
+            raw.is_settled = True
+            raise
+        raw.is_settled = True
 
     def _retry(self, envelope: Delivery, delay: float, error: BaseException | None = None) -> FileDeadLetter | None:
-        self._check_is_own()
         ready_at = time_ns() // 1000 + microseconds("delay", delay) if delay > 0 else None
         why = "given back" if error is None else said(error)
         number = self._number(envelope)
-        self._out.discard((number, envelope.owner))
 
         def step(s: Storage) -> bool:
             return statements.retry(s, self._id, envelope.owner, number, ready_at, why, limited=envelope.is_limited)
 
-        is_alive = self._run_or_later(step)
-        self._tell_the_end_unless_leading()
+        is_alive = self._give_up(envelope, step)
         envelope.attempt += 1
         return None if is_alive is not False else self.dead[number]
 
-    def _tell_the_end_unless_leading(self) -> None:
-        if not self._file.storage.is_leading():
-            self._tell_the_end()
-
     def _put_back(self, envelope: Delivery) -> None:
-        self._check_is_own()
         number = self._number(envelope)
-        self._out.discard((number, envelope.owner))
 
         def step(s: Storage) -> None:
             statements.undo(s, self._id, envelope.owner, number)
 
-        self._run_or_later(step)
-        self._tell_the_end_unless_leading()
+        self._give_up(envelope, step)
 
     def _bury(self, envelope: Delivery, error: BaseException) -> FileDeadLetter:
         from headrace.backends.memory.dead import said as last_line
         from headrace.backends.sqlite.dead import traceback_of
 
-        self._check_is_own()
         number = self._number(envelope)
-        self._out.discard((number, envelope.owner))
         text, traceback = last_line(error).strip(), traceback_of(error)
-        self._storage.run(lambda s: statements.bury(s, self._id, envelope.owner, number, text, traceback))
-        self._tell_the_end()
+        self._give_up(envelope, lambda s: statements.bury(s, self._id, envelope.owner, number, text, traceback))
         return self.dead[number]
+
+    def _give_up(self, envelope: Delivery, step: Operation) -> Any:
+        """Take a step that ends a lease. Raises LeaseLost. Whatever else ends it early leaves the lease to __del__."""
+        self._check_is_own()
+        self._out.discard((self._number(envelope), envelope.owner))
+        try:
+            result = self._run_or_later(step)
+        except LeaseLost:
+            envelope.is_settled = True
+            raise
+        envelope.is_settled = True
+        if not self._file.storage.is_leading():
+            self._tell_the_end()
+        return result
+
+    def _forgotten(self, delivery: Delivery) -> None:
+        """A lease that nobody has any more was not settled. In a destructor, so it is left to the housekeeper."""
+        if self._is_closed or self._process != os.getpid():
+            return
+        number, owner = self._number(delivery), delivery.owner
+        self._out.discard((number, owner))
+        self._file.housekeeper.do(
+            lambda s: statements.retry(s, self._id, owner, number, None, "nobody held its lease any more")
+        )
 
     def _number(self, envelope: Delivery) -> int:
         assert envelope.id is not None

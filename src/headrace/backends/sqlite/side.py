@@ -1,12 +1,14 @@
 """The side file, ``jobs.db-headrace``: what the processes of one queue file share beside the database.
 
-It has three things, none of which has to survive a crash:
+It has four things, none of which has to survive a crash:
 
 - *the gate*: a lock on the whole file (``flock``). Whoever writes holds it, for some microseconds. SQLite's own lock is
   taken by who asks at the right moment, so that of many one may wait for seconds; here the kernel keeps the line.
 - *words*: 32-bit numbers in shared memory, on which threads of any process wait (``bell.py``).
 - *slots*: for each process that may hold leases, its number, when it was last seen alive, and a lock on one byte, which
   the kernel drops when the process dies, however it dies.
+- *marks*: since when somebody is behind the gate. If that was long (a process was stopped there), all others stood
+  before it, and could not say that they are alive.
 
 The locks on bytes belong to the open file and not to the process ("open file description locks"), for those of the
 process are dropped by any ``close`` of the file in it. A forked child shares them: it closes the file at once, see
@@ -21,11 +23,17 @@ import mmap
 import os
 import struct
 from fcntl import LOCK_EX, LOCK_UN, flock
+from time import monotonic_ns
 
 from headrace.errors import StorageError
 
 __all__ = ["DRAINED", "ITEMS", "SLOTS", "SPACE", "Side", "word"]
 
+_MARKS_AT = 64
+# When somebody came through the gate who is inside, or 0; until when silence means nothing. Monotonic nanoseconds.
+ENTERED, PATIENT_UNTIL = range(2)
+LONG_STAY_NS = 1_000_000_000
+PATIENCE_NS = 10_000_000_000  # time for everybody's next sign of life
 WORDS = 4096  # bytes where they begin
 QUEUES = 1024  # beyond that, queues share words: they are woken for each other's sake
 KINDS = 4
@@ -75,6 +83,8 @@ class Side:
             self.words = self._mapped()
             # Each slot is two numbers of 8 bytes. Not written with the struct module, which fills its place with zeros
             # first: who looked just then would take the owner for one that has been silent since the machine's start.
+            self._marks = memoryview(self.words)[_MARKS_AT : _MARKS_AT + 16].cast("Q")
+            self._is_inside = False
             self._cells = memoryview(self.words)[_SLOTS_AT : _SLOTS_AT + SLOTS * _SLOT_BYTES].cast("Q")
             self.inode = os.fstat(self.fd).st_ino
             self.number = self._number()
@@ -86,8 +96,10 @@ class Side:
             raise
 
     def _mapped(self) -> mmap.mmap:
-        """The file in memory. Opened once more for that: a mapping keeps the file open, and with it the locks of that
-        opening; in a forked child, where threads may wait on a word, it cannot be closed.
+        """The file in memory.
+
+        Opened once more for that: a mapping keeps the file open, and with it the locks of that opening; in a forked
+        child, where threads may wait on a word, it cannot be closed.
         """
         fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -121,10 +133,29 @@ class Side:
     def enter(self) -> None:
         """Wait for the gate, and close it behind oneself."""
         flock(self.fd, LOCK_EX)
+        now = monotonic_ns()
+        marks = self._marks
+        if marks[ENTERED]:  # who was here before has died inside
+            self._note_stay(now)
+        marks[ENTERED] = now
+        self._is_inside = True
 
     def leave(self) -> None:
         """Open it for the next. Also if it was not closed."""
+        if self._is_inside:
+            self._is_inside = False
+            self._note_stay(monotonic_ns())
+            self._marks[ENTERED] = 0
         flock(self.fd, LOCK_UN)
+
+    def _note_stay(self, now: int) -> None:
+        """If somebody was behind the gate for long, those before it could not say meanwhile that they are alive."""
+        if not 0 <= now - self._marks[ENTERED] < LONG_STAY_NS:
+            self._marks[PATIENT_UNTIL] = now + PATIENCE_NS
+
+    def is_patient(self) -> bool:
+        """Whether the gate was closed for long just before, so that nobody's silence means anything."""
+        return 0 < self._marks[PATIENT_UNTIL] - monotonic_ns() <= PATIENCE_NS
 
     # -- slots -----------------------------------------------------------------------------------
 
@@ -172,6 +203,7 @@ class Side:
         os.close(self.fd)
         try:
             self._cells.release()
+            self._marks.release()
             self.words.close()
         except BufferError:
             pass

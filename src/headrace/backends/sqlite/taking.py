@@ -80,7 +80,7 @@ class Taking(Handle[T]):
                 self._claim(min(max_items, MOST_AT_ONCE), block, timeout, hand)
                 items, good = self._decoded_all(hand)
                 if items:
-                    self._held_here().extend([(row[2], row[10]) for row in good])
+                    self._hold(good)
                     return items
                 hand.clear()
         except BaseException as interrupt:
@@ -232,6 +232,11 @@ class Taking(Handle[T]):
 
     def _bury_undecodable(self, row: Claimed, error: DecodeError) -> None:
         self._file.storage.run(lambda s: statements.bury(s, self._id, row[10], row[2], said(error), ""))
+
+    def _hold(self, rows: list[Claimed]) -> None:
+        # In a function of its own: in Python 3.13 what a tracer raises in a comprehension passes by the handlers of the
+        # function that it is in.
+        self._held_here().extend([(row[2], row[10]) for row in rows])
 
     def _held_here(self) -> deque[tuple[int, int]]:
         thread = threading.get_ident()

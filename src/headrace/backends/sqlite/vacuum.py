@@ -56,7 +56,7 @@ def vacuum(path: str, is_to_end: Callable[[], bool] = lambda: False) -> Vacuumed
     connecting.check_header(path)
     side = Side(path + "-headrace")
     try:
-        connection = connecting.connect(path, side, is_safe=True)
+        connection = connecting.connect(path, side)
         try:
             return _vacuum(path, side, connection, is_to_end)
         finally:
