@@ -22,7 +22,7 @@ help: ## list the targets
 
 # ---- what people run ----
 
-demo: $(VENV)/.stamp-cli $(VENV)/.stamp-core ## the textbook run: one producer, three consumers, ten items; it ends by itself
+demo: $(VENV)/.stamp-cli $(VENV)/.stamp-sqlite $(VENV)/.stamp-core ## the textbook run: one producer, three consumers, ten items; it ends by itself
 	$(BIN)/headrace demo $(ARGS)
 
 test: $(VENV)/.stamp-test $(VENV)/.stamp-core ## the test suite, for the C core and for its pure-Python twin

@@ -309,3 +309,34 @@ def test_two_pools_in_one_process_share_the_items(queue: Any) -> None:
     ):
         pass
     assert sorted(item for _, item in handled) == list(range(3000))
+
+
+POISONED = """
+import os, sys, threading, headrace
+path, log = sys.argv[1:]
+def handler(item):
+    threading.Event().wait(0.05)
+    if item == "poison":
+        os._exit(9)
+    threading.Event().wait(0.05)
+    with open(log, "a") as file:
+        file.write(f"{item}\\n")
+with headrace.open(path, durability="process") as queue:
+    with headrace.ConsumerPool(queue, handler, consumers=4, retry=headrace.Retry()):
+        pass
+"""
+
+
+def test_an_item_that_kills_its_process_is_dead_in_the_end_and_takes_no_other_with_it(
+    path: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with headrace.open(path, durability="process") as queue:
+        queue.put_many(["poison", *map(str, range(8))])
+    for _ in range(12):
+        if not subprocess.run([sys.executable, "-c", POISONED, path, str(log)], check=False).returncode:
+            break
+    with headrace.open(path) as queue:
+        assert [letter.item for letter in queue.dead] == ["poison"]
+        assert queue.stats().unfinished == 0
+    assert set(log.read_text().split()) == set(map(str, range(8)))

@@ -79,9 +79,10 @@ class RunJournal(Journal):
             words.append("the same command goes on from here")
         waiting = self.ledger.waiting
         if waiting and self.was_read_to_its_end:
-            items = "item of an earlier run is" if waiting == 1 else "items of earlier runs are"
+            of = "item of an earlier run that is" if waiting == 1 else "items of earlier runs that are"
+            wait = "waits" if waiting == 1 else "wait"
             words.append(
-                f"{waiting:,} {items} not in this input, and wait in {self.url} (headrace work {self.url} COMMAND runs "
+                f"{waiting:,} {of} not in this input {wait} in {self.url} (headrace work {self.url} COMMAND runs "
                 f"them, headrace purge {self.url} drops them)"
             )
         return words

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from headrace.backends.sqlite.overview import Overview
 
-__all__ = ["Place", "able_to", "close_opened", "file_of", "find", "look_at", "open_queue", "open_there"]
+__all__ = [
+    "Place",
+    "able_to",
+    "close_opened",
+    "file_of",
+    "find",
+    "look_at",
+    "need_libraries",
+    "open_queue",
+    "open_there",
+]
 
 DEFAULT_QUEUE = "default"
 OPENED = "headrace.opened"
@@ -64,6 +74,15 @@ def open_queue(url: str, **options: Any) -> Any:
     if context is not None:
         context.meta.setdefault(OPENED, []).append(queue)
     return queue
+
+
+def need_libraries() -> None:
+    """Refuse to go on, in a sentence, where what a queue in a file needs is not installed."""
+    try:
+        import apsw  # noqa: F401
+        import msgspec  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise _lacking(error) from error
 
 
 def close_opened(context: click.Context) -> None:

@@ -31,6 +31,11 @@ class Counting(Handle[T]):
         )
         return int(due)
 
+    @property
+    def unfinished_tasks(self) -> int:
+        """How many items are not done: ``stats().unfinished``, under the name that it has in ``queue.Queue``."""
+        return int(self._counters("waiting + delayed + leased")[0])
+
     def __len__(self) -> int:
         return self.qsize()
 

@@ -24,7 +24,7 @@ class Delivery(Envelope):
         is_limited: whether it dies when it was delivered as often as its queue allows. Not where a pool decides.
     """
 
-    __slots__ = ("_queue", "is_limited", "is_settled", "owner", "put_at")
+    __slots__ = ("__weakref__", "_queue", "is_limited", "is_settled", "owner", "put_at")
 
     def __init__(self, queue: Any, item: Any, number: int, attempt: int, owner: int) -> None:
         # First, so that one that is not made to its end gives nothing back.

@@ -173,6 +173,12 @@ class Handle(Subscriptable[T]):
     def _giving_back(self, number: int, owner: int) -> Operation:
         return lambda s: statements.retry(s, self._id, owner, number, None, "its queue was closed")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, for another process, it is the same queue of the same file, opened there."""
+        settings = self._settings
+        options = {name: getattr(settings, name) for name in ("queue", "durability", "serializer", "type", "lease")}
+        return type(self), (os.path.abspath(self.path), options)
+
     def __enter__(self) -> Self:
         return self
 

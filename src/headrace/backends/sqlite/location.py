@@ -55,6 +55,10 @@ def parse(url: str) -> tuple[str, dict[str, Any]]:
     path = decoded(path)
     if not path or path.endswith("/"):
         raise InvalidURL(f"{url!r} names no file: write headrace.open('jobs.db')")
+    if path.startswith("~"):
+        raise InvalidURL(f"{url!r}: '~' is the shell's: write os.path.expanduser({path!r})")
+    if path.startswith(":memory:"):
+        raise InvalidURL(f"{url!r}: a file has a name; a queue in memory is headrace.open('memory:')")
     if "\0" in path:
         raise InvalidURL(f"{url!r}: a path has no NUL in it")
     options = _options(url, query)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from time import monotonic
+from weakref import ref
 
 from headrace.backends.sqlite import bell, statements
 from headrace.errors import Empty, LeaseLost, ShutDown, TakingStopped
@@ -30,6 +32,7 @@ AHEAD_SECONDS = 0.05
 STALE_SECONDS = 1.0
 MOST = 1000
 GROWTH = 4
+SUSPECT_SECONDS = 0.02
 
 
 class Prefetch:
@@ -47,6 +50,8 @@ class Prefetch:
         self._consumers = 0
         self._count = 1
         self._fetched_at = 0.0
+        # An item that a process was lost with, and that is being handled: its number, and its delivery once there is one.
+        self._suspect: tuple[int, ref[Delivery] | None] | None = None
 
     def begin(self, consumers: int) -> None:
         """A pool begins to take."""
@@ -71,10 +76,15 @@ class Prefetch:
                     self._next_into(held, stop)
                 if not held:
                     queue._claim(1, block, timeout, held, stop)
+                if self._consumers and not self._may_begin(held[0]):
+                    self._leave_for_later(held, block)
+                    continue
                 delivery: Delivery | None = queue._delivery(held[0])
                 if delivery is None:
                     held.clear()
                     continue
+                if self._suspect and self._suspect[0] == delivery.id:
+                    self._suspect = (delivery.id, ref(delivery))
                 delivery.is_limited = stop is None
                 queue._out.add((delivery.id, delivery.owner))
                 if hand is not None:
@@ -84,6 +94,34 @@ class Prefetch:
             if not hand:
                 queue._undo_later(held, interrupt)
             raise
+
+    def _may_begin(self, row: Claimed) -> bool:
+        """Whether an item may be begun: of those that a process was lost with, one at a time.
+
+        If it is the one that kills processes, the others are not in the same one, and are not counted as lost with it.
+        """
+        if not statements.is_suspect(row):
+            return True
+        with self._claiming:
+            if self._suspect is not None:
+                number, delivery = self._suspect
+                at_work = None if delivery is None else delivery()
+                if number != row[2] and (delivery is None or (at_work is not None and not at_work.is_settled)):
+                    return False
+            self._suspect = (row[2], None)
+            return True
+
+    def _leave_for_later(self, held: list[Claimed], block: bool) -> None:
+        """Give it back, for it may not be begun; and do not take it again at once."""
+        queue = self._queue
+        row = held[0]
+        with suppress(LeaseLost):
+            queue._storage.run(lambda s: statements.undo(s, queue._id, row[10], row[2]))
+        held.clear()
+        if not block:
+            raise Empty
+        seen = bell.read(queue._words, queue._items_word)
+        bell.wait(queue._words, queue._items_word, seen, SUSPECT_SECONDS)
 
     def _next_into(self, held: list[Claimed], stop: list[Any] | None) -> None:
         """Take one that lies here, or claim some more. Leaves *held* empty where none waits."""

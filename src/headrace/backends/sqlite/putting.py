@@ -70,7 +70,7 @@ class Putting(Handle[T]):
         if self._state:
             raise ShutDown
         row: Put
-        if delay is None and ttl is None and key is None and priority == 0:
+        if delay is None and ttl is None and key is None and priority == 0 and on_duplicate == "ignore":
             row = (self._code, self._encode(item), 0, None, None, None)
             if connection is None and timeout is None:
                 storage = self._storage

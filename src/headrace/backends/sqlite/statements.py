@@ -221,7 +221,8 @@ INSERT INTO leased(queue, owner, {ITEM})
 SELECT queue, ?2, id, priority, position, deliveries + 1, serializer, body, put_at, expires_at, key, headers,
     first_failed_at, history
 FROM ready WHERE queue = ?1 ORDER BY priority, position LIMIT ?3
-RETURNING priority, position, id, deliveries, serializer, body, expires_at, headers, put_at, first_failed_at, owner
+RETURNING priority, position, id, deliveries, serializer, body, expires_at, headers, put_at, first_failed_at, owner,
+    history
 """
 
 
@@ -229,12 +230,12 @@ def claim(s: Storage, queue: int, owner: int, count: int, alone: bool = False) -
     """Lease up to *count* items to *owner*, the first ones. An empty list if there are none.
 
     Args:
-        alone: an item that was delivered before comes by itself: if it kills its consumer again, no other one counts
-            as delivered with it.
+        alone: an item that a process was lost with comes by itself: if it kills the next one too, no other counts as
+            delivered with it.
 
     Returns:
         For each: priority, position, id, deliveries, serializer, body, expires_at, headers, put_at, first_failed_at,
-        owner.
+        owner, history.
     """
     while True:
         rows, large = _lease(s, queue, owner, count)
@@ -286,9 +287,14 @@ def _without_expired(s: Storage, queue: int, owner: int, rows: list[Claimed]) ->
     return kept
 
 
+def is_suspect(row: Claimed) -> bool:
+    """Whether a process that held it has died, or was stopped: perhaps because of it."""
+    return row[11] is not None and '"LeaseLost: ' in row[11]
+
+
 def _without_suspects(s: Storage, queue: int, owner: int, rows: list[Claimed]) -> list[Claimed]:
-    """Those before the first that was delivered before, or that one alone; the others go back."""
-    end = next((place for place, row in enumerate(rows) if row[3] > 1), len(rows))
+    """Those before the first suspect, or that one alone; the others go back."""
+    end = next((place for place, row in enumerate(rows) if is_suspect(row)), len(rows))
     end = max(end, 1)
     for row in rows[end:]:
         undo(s, queue, owner, row[2])
