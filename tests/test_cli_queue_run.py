@@ -419,7 +419,7 @@ def test_what_is_not_in_the_input_any_more_waits_and_is_told_of() -> None:
         process.process.kill()
     ran = run(["b", "d"])
     assert ran.returncode == 0
-    assert b"2 items of earlier runs are not in this input, and wait in jobs.db (headrace work" in ran.stderr
+    assert b"2 items of earlier runs that are not in this input wait in jobs.db (headrace work" in ran.stderr
     assert logged() == {"b": 1, "d": 1}
     assert stats().waiting == 2
     assert headrace("purge", "--yes", "jobs.db").returncode == 0

@@ -46,6 +46,10 @@ def check_place(path: str) -> None:
             raise StorageError(f"{path}: {name} cannot be written: a queue needs the file and its folder")
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
         raise StorageError(f"{path} is no regular file")
+    if os.path.exists(path) and os.stat(path).st_nlink > 1:
+        raise StorageError(
+            f"{path} has another name too (a hard link): who opens it under that does not know of us; copy the file"
+        )
     kind = file_system(folder)
     if kind in NETWORK:
         raise StorageError(

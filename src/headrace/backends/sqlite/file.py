@@ -120,7 +120,13 @@ class QueueFile:
                 return
             if self.key is not None and _open.get(self.key) is self:
                 del _open[self.key]
-        self.close()
+            # A fork must see to it until it is closed.
+            _closing.append(self)
+        try:
+            self.close()
+        finally:
+            with _changing:
+                _closing.remove(self)
 
     def release_soon(self) -> None:
         """One user less, said by a destructor: the housekeeper closes the file if it was the last."""
@@ -169,14 +175,14 @@ class QueueFile:
     def after_fork_in_child(self) -> None:
         """This file is the parent's. Its locks are shared with us as long as we have it open."""
         self.is_abandoned = True
-        try:
-            os.close(self.side.fd)
-        except OSError:
-            pass
+        if self.children_may_not:
+            self.storage.abandon()
+        self.side.abandon()
         self.housekeeper.forget()
 
 
 _open: dict[Key, QueueFile] = {}
+_closing: list[QueueFile] = []
 # Those that were opened in the parent of this process: kept, so that nobody finalizes them.
 _abandoned: list[QueueFile] = []
 _changing = threading.RLock()
@@ -187,7 +193,8 @@ def open_file(path: str, *, lease: float) -> QueueFile:
 
     Raises StorageError.
     """
-    path = os.path.abspath(path)
+    # Without links, as SQLite sees it: what lies beside it is found by its name.
+    path = os.path.realpath(path)
     with _changing:
         key = _key(path, lease)
         file = None if key is None else _open.get(key)
@@ -228,16 +235,16 @@ def _close_at_the_end() -> None:
 
 
 def _before_fork() -> None:
-    if _open:
+    if _open or "headrace.serializers.messagepack" in sys.modules:
         # Another thread may be in the middle of loading it for its first item; in the child it would never be ready.
         import_module("headrace.serializers.messagepack")
     _changing.acquire()
-    for file in _open.values():
+    for file in [*_open.values(), *_closing]:
         file.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for file in _open.values():
+    for file in [*_open.values(), *_closing]:
         file.after_fork_in_parent()
     _changing.release()
 
@@ -245,10 +252,11 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     # Another thread of the parent may have held it.
     _changing._at_fork_reinit()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    for file in _open.values():
+    for file in [*_open.values(), *_closing]:
         file.after_fork_in_child()
         _abandoned.append(file)
     _open.clear()
+    _closing.clear()
 
 
 def _close_all() -> None:

@@ -46,7 +46,7 @@ class Handle(Subscriptable[T]):
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         settings = Settings(**options)
         settings.check()
-        self.path = path
+        self.path = os.path.realpath(path)
         self.name = settings.queue
         self.durability = settings.durability
         self._settings = settings
@@ -59,6 +59,7 @@ class Handle(Subscriptable[T]):
         self._is_synced = settings.durability == "power"
         self._state = OPEN
         self._is_closed = False
+        self._is_released = False
         self._opening = threading.Lock()
         self._open()
         if settings.of_the_queue():
@@ -85,6 +86,8 @@ class Handle(Subscriptable[T]):
         self._unholding = threading.RLock()
         # The same of what leases and pools have taken, which settle one by one.
         self._out: set[tuple[int, int]] = set()
+        # How many of the thread's own a task_done is just settling; under _unholding.
+        self._being_settled = 0
         self._getters: list[int] = []
         self._putters: list[int] = []
         self._prefetch = Prefetch(self)
@@ -137,25 +140,24 @@ class Handle(Subscriptable[T]):
 
         Who waits in one of its methods gets a ``ShutDown``. Closing twice does nothing.
         """
-        if self._is_closed:
-            return
         if self._process != os.getpid():
-            self._is_closed = True
+            self._is_closed = self._is_released = True
+        if self._is_released:
             return
         self.shutdown(immediate=True)
         self._prefetch.end()
         # From here on a settlement by another thread is refused, so that nothing is settled and given back too.
         self._is_closed = True
         held = self._holds()
+        if held:
+            self._file.storage.run(self._giving_back(held))
         self._held.clear()
         self._out.clear()
-        for number, owner in held:
-            try:
-                self._file.storage.run(self._giving_back(number, owner))
-            except LeaseLost:
-                pass
-        self._finalizer.detach()
         self._file.write()
+        # An interrupt until here leaves all this to the next call, or to the finalizer.
+        if self._finalizer.detach() is None:
+            return
+        self._is_released = True
         # Whoever still looks finds nothing there, and that the queue is closed.
         self._words = nowhere()
         self._file.release()
@@ -170,8 +172,13 @@ class Handle(Subscriptable[T]):
         """Whether ``close`` was called."""
         return self._is_closed
 
-    def _giving_back(self, number: int, owner: int) -> Operation:
-        return lambda s: statements.retry(s, self._id, owner, number, None, "its queue was closed")
+    def _giving_back(self, held: list[tuple[int, int]]) -> Operation:
+        def step(s: Storage) -> None:
+            for number, owner in held:
+                with suppress(LeaseLost):
+                    statements.retry(s, self._id, owner, number, None, "its queue was closed")
+
+        return step
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, for another process, it is the same queue of the same file, opened there."""
@@ -233,6 +240,8 @@ class Handle(Subscriptable[T]):
     def maxsize(self, value: int) -> None:
         if not isinstance(value, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"'maxsize' must be a whole number, not {type(value).__name__}: {value!r}")
+        if abs(value) >= 2**63:
+            raise ValueError(f"'maxsize' must be below 2**63, not {value!r}")
         self._change("maxsize", value, self._space_word)
 
     def _change(self, name: str, value: int, index: int) -> None:

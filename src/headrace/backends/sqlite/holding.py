@@ -76,7 +76,10 @@ class Holding:
 
     def delivery(self, row: Claimed) -> Delivery | None:
         """What was claimed, decoded; None if that cannot be, and it is dead now."""
-        return self.queue._delivery(row)
+        delivery = self.queue._delivery(row)
+        if delivery is not None:
+            delivery.is_settled = True  # by its number, whatever becomes of this object
+        return delivery
 
     def wait_until_resumed(self, is_stopped: Callable[[], bool]) -> None:
         """Wait while the queue is paused, and nobody says that it is to stop."""

@@ -20,6 +20,7 @@ from headrace.errors import Empty, LeaseLost, ShutDown, TakingStopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from headrace.backends.sqlite.delivery import Delivery
@@ -39,30 +40,37 @@ class Prefetch:
     """What is claimed ahead for one queue object, while pools take from it.
 
     Attributes:
-        ready: claimed and not begun, the next one first. Taken from by anybody, in single calls.
+        ready: claimed and not begun, the next one first. Changed with the lock held.
     """
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
         self.ready: deque[Claimed] = deque()
         # One thread claims at a time: the others shall find what it has claimed.
-        self._claiming = threading.Lock()
+        self._claiming = threading.RLock()
+        self._is_claiming: Callable[[], bool] = getattr(self._claiming, "_is_owned")  # noqa: B009 - in no type stub
+        # The pools that take, each as the number of its consumers; and their sum.
+        self._pools: list[int] = []
         self._consumers = 0
         self._count = 1
         self._fetched_at = 0.0
-        # An item that a process was lost with, and that is being handled: its number, and its delivery once there is one.
+        # An item that a process was lost with, and that is at work: its number, and its delivery once there is one.
         self._suspect: tuple[int, ref[Delivery] | None] | None = None
 
     def begin(self, consumers: int) -> None:
         """A pool begins to take."""
         if not self._consumers:
             self._count = 1
-        self._consumers += consumers
+        self._pools.append(consumers)
+        self._consumers = sum(self._pools)
 
     def end(self) -> None:
-        """No pool takes any more."""
-        self._consumers = 0
-        self.give_back()
+        """A pool takes no more. With the last one, what lies here goes back."""
+        if self._pools:
+            self._pools.pop()
+        self._consumers = sum(self._pools)
+        if not self._consumers:
+            self.give_back()
 
     def take(self, stop: list[Any] | None, block: bool, timeout: float | None, hand: list[Any] | None) -> Delivery:
         """The next item, waited for; see the contract's ``_take``."""
@@ -91,6 +99,9 @@ class Prefetch:
                     hand.append(delivery)
                 return delivery
         except BaseException as interrupt:
+            for row in held:
+                with suppress(ValueError):
+                    self.ready.remove(row)
             if not hand:
                 queue._undo_later(held, interrupt)
             raise
@@ -125,25 +136,19 @@ class Prefetch:
 
     def _next_into(self, held: list[Claimed], stop: list[Any] | None) -> None:
         """Take one that lies here, or claim some more. Leaves *held* empty where none waits."""
-        try:
-            held.append(self.ready.popleft())
-            return
-        except IndexError:
-            pass
-        if self._queue._state == 2:
-            return
+        if self._is_claiming():
+            return  # a signal handler, or a destructor, that has interrupted this thread here: it claims for itself
         with self._claiming:
-            try:
-                held.append(self.ready.popleft())
-                return
-            except IndexError:
-                pass
-            self._claim_some(held)
+            if not self.ready and self._queue._state != 2:
+                self._claim_some()
+            if self.ready:
+                # In this order: an interrupt in between finds it in both places, and not in none.
+                held.append(self.ready[0])
+                self.ready.popleft()
 
-    def _claim_some(self, held: list[Claimed]) -> None:
+    def _claim_some(self) -> None:
         queue = self._queue
-        now = monotonic()
-        self._adapt(now)
+        self._adapt(monotonic())
         rows: list[Claimed] = []
         try:
             try:
@@ -151,14 +156,16 @@ class Prefetch:
             except (Empty, ShutDown):
                 return
             self._fetched_at = monotonic()
-            held.append(rows[0])
-            self.ready.extend(rows[1:])
+            self.ready.extend(rows)
             if len(rows) > 1:
                 queue._file.housekeeper.prefetching.add(self)
                 if queue._getters:
                     bell.ring(queue._words, queue._items_word)
         except BaseException as interrupt:
-            queue._undo_later([row for row in rows if row not in held and row not in self.ready], interrupt)
+            # What of them lies here, or has been taken from here, is in good hands.
+            queue._undo_later(
+                rows, interrupt, lambda row: row not in self.ready and (row[2], row[10]) not in queue._out
+            )
             raise
 
     def _adapt(self, now: float) -> None:
@@ -182,11 +189,11 @@ class Prefetch:
     def give_back(self) -> None:
         """Give back everything that lies here, undone."""
         rows: list[Claimed] = []
-        while self.ready:
-            try:
-                rows.append(self.ready.pop())
-            except IndexError:
-                break
+        if self._is_claiming():
+            return
+        with self._claiming:
+            rows += self.ready
+            self.ready.clear()
         if not rows:
             return
         queue = self._queue

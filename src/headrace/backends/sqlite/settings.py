@@ -41,12 +41,18 @@ class Settings(_Fields):
         """Raise TypeError or ValueError where one is not what it should be."""
         if not isinstance(self.queue, str) or not self.queue:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(f"'queue' must be the name of a queue in the file, not {self.queue!r}")
+        try:
+            self.queue.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"'queue' must be a name that UTF-8 has a form of, not {self.queue!r}") from None
         if self.durability not in DURABILITIES:
             raise ValueError(f"'durability' must be 'power', 'process' or 'none', not {self.durability!r}")
         for name in ("maxsize", "max_deliveries"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                 raise TypeError(f"{name!r} must be a whole number, not {type(value).__name__}: {value!r}")
+            if value is not None and abs(value) >= 2**63:
+                raise ValueError(f"{name!r} must be below 2**63, not {value!r}")
         if self.max_deliveries is not None and self.max_deliveries < 0:
             raise ValueError(f"'max_deliveries' must be 0 (no limit) or more, not {self.max_deliveries!r}")
         for name, least in (("lease", 0.1), ("keep_dead", 0.0), ("keep_done", 0.0)):

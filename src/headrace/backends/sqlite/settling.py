@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from itertools import islice
+from contextlib import suppress
 from time import time_ns
 
 from headrace.backends.memory.python import deadline_after
@@ -45,15 +45,23 @@ class Settling(Taking[T]):
         lost: LeaseLost | None
         # Other threads may settle what this one holds, and must not find the same items.
         with self._unholding:
-            held = self._held.get(threading.get_ident())
-            if held is None or len(held) < count:
+            held = self._held_here()
+            # A signal handler may have interrupted this thread right here: what is being settled is not its.
+            begun = self._being_settled
+            pairs = list(held)[begun : begun + count]
+            if len(pairs) < count:
                 lost = self._settle_pairs(self._taken_from_all(count))
             else:
                 # Settled first and forgotten then: an interrupt in between leaves what is settled twice, which changes
                 # nothing.
-                lost = self._settle_pairs(list(islice(held, count)))
-                for _ in range(count):
-                    held.popleft()
+                self._being_settled = begun + count
+                try:
+                    lost = self._settle_pairs(pairs)
+                    for pair in pairs:
+                        with suppress(ValueError):  # given back meanwhile
+                            held.remove(pair)
+                finally:
+                    self._being_settled = begun
         if lost is not None:
             raise lost
 
@@ -113,7 +121,7 @@ class Settling(Taking[T]):
     def _check_is_own(self) -> None:
         if self._process != os.getpid():
             raise LeaseLost("the item was taken by the process that this one was forked from, and is that one's")
-        if self._is_closed:
+        if self._is_closed or self._file.storage.is_closed:
             raise LeaseLost("the queue was closed, and what it held was given back")
 
     def join(self, timeout: float | None = None) -> None:
@@ -153,6 +161,8 @@ class Settling(Taking[T]):
         timeout: float | None = None,
         hand: list[Any] | None = None,
     ) -> Delivery:
+        if self._process != os.getpid():
+            self._reopen()
         return self._prefetch.take(stop, block, timeout, hand)
 
     def _delivery(self, row: Claimed) -> Delivery | None:

@@ -22,6 +22,7 @@ import fcntl
 import mmap
 import os
 import struct
+from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_UN, flock
 from time import monotonic_ns
 
@@ -146,7 +147,8 @@ class Side:
             self._is_inside = False
             self._note_stay(monotonic_ns())
             self._marks[ENTERED] = 0
-        flock(self.fd, LOCK_UN)
+        if self.fd >= 0:
+            flock(self.fd, LOCK_UN)
 
     def _note_stay(self, now: int) -> None:
         """If somebody was behind the gate for long, those before it could not say meanwhile that they are alive."""
@@ -197,6 +199,13 @@ class Side:
             return os.stat(self.path).st_ino == self.inode
         except OSError:
             return False
+
+    def abandon(self) -> None:
+        """In a forked child: the file is the parent's, and so are its locks, as long as we have it open."""
+        fd, self.fd = self.fd, -1
+        self._is_inside = False
+        with suppress(OSError):
+            os.close(fd)
 
     def close(self) -> None:
         """Let go of the file, and with it of its locks. Who still waits on a word keeps the memory."""

@@ -136,6 +136,7 @@ def put_keyed(s: Storage, queue: int, item: Put, on_duplicate: str, ready_at: in
     if found:
         number = found[0][0]
         if on_duplicate == "ignore":
+            s.ring(word(queue, SPACE), 1)  # it may have been woken for room, which it does not take
             return 1
         if on_duplicate == "raise":
             assert key is not None
@@ -181,6 +182,8 @@ def _drop_waiting(s: Storage, queue: int, table: str, number: int) -> None:
     counter = "waiting" if table == "ready" else "delayed"
     s.execute(f"UPDATE queue SET {counter} = {counter} - 1, dropped_total = dropped_total + 1 WHERE id = ?", (queue,))
     forget(s, queue, [number])
+    if table == "ready":
+        s.ring(word(queue, SPACE), 1)
 
 
 def put_delayed(s: Storage, queue: int, item: Put, ready_at: int) -> int:
@@ -486,7 +489,7 @@ def _into_dead(s: Storage, queue: int, row: list[Any], error: str, traceback: st
     if row[FIRST_FAILED_AT] is None:
         row[FIRST_FAILED_AT] = s.now
     had_key = row[KEY] is not None
-    s.execute(_INTO_DEAD, (queue, s.now, error, traceback, *row))
+    s.execute(_INTO_DEAD, (queue, s.now, encodable(error), encodable(traceback), *row))
     source = "leased" if from_leased else "waiting"
     ((unfinished,),) = s.execute(
         f"UPDATE queue SET {source} = {source} - 1, dead = dead + 1 WHERE id = ? RETURNING waiting + delayed + leased",
@@ -497,6 +500,11 @@ def _into_dead(s: Storage, queue: int, row: list[Any], error: str, traceback: st
         s.execute("UPDATE queue SET keyed = keyed - ?2 WHERE id = ?1", (queue, s.connection.changes()))
     if not unfinished:
         s.ring(word(queue, DRAINED))
+
+
+def encodable(text: str) -> str:
+    """*text*, with what has no form in UTF-8 as an escape: an error may have the name of any file in it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _note(row: list[Any], now: int, why: str) -> None:
@@ -518,7 +526,7 @@ def revive(s: Storage, queue: int, row: list[Any], key: bytes | None) -> int:
         (queue,),
     ).fetchall()
     if not given:
-        return 0
+        return revive(s, queue, row, key) if drop_expired(s, queue) else 0
     number = row[0]
     s.execute("DELETE FROM dead WHERE queue = ? AND id = ?", (queue, number))
     row[POSITION], row[DELIVERIES], row[EXPIRES_AT], row[KEY] = given[0][0], 0, None, key

@@ -107,7 +107,8 @@ class Storage:
         # The one at work, whose fate is read off by _repair. Changed by the leader.
         self.batch: Batch | None = None
         self._number = 0
-        self._syncing = threading.Lock()
+        self._syncing = threading.RLock()
+        self._is_syncing: Callable[[], bool] = getattr(self._syncing, "_is_owned")  # noqa: B009
         self._synced = 0
         self._committed = 0
         # When it was last seen that the path leads to this file, on the clock of the wall.
@@ -192,9 +193,11 @@ class Storage:
             tickets = [one for one in list(self._pending) if not one.is_done]
         try:
             self._do(tickets)
-        except apsw.Error as error:
+        except Exception as error:
             if len(tickets) == 1:
-                raise explained(error, self.path) from error
+                if isinstance(error, apsw.Error):
+                    raise explained(error, self.path) from error
+                raise
             # Of several, each shall have its own verdict: the others' would not be told apart from it.
             for one in tickets:
                 self._do_alone(one)
@@ -204,9 +207,11 @@ class Storage:
     def _do_alone(self, ticket: Ticket) -> None:
         try:
             self._do([ticket])
-        except apsw.Error as error:
-            ticket.error = explained(error, self.path)
-            ticket.error.__cause__ = error
+        except Exception as error:
+            ticket.error = error
+            if isinstance(error, apsw.Error):
+                ticket.error = explained(error, self.path)
+                ticket.error.__cause__ = error
             batch = Batch(self._number)
             batch.is_committed = True  # there is nothing more to come
             ticket.batch = batch
@@ -217,6 +222,8 @@ class Storage:
             pending.popleft()
 
     def _do(self, tickets: list[Ticket]) -> None:
+        if self.is_closed:
+            raise StorageError(f"{self.path} was closed")
         number = self._number = self._number + 1
         batch = Batch(number)
         for ticket in tickets:
@@ -288,6 +295,10 @@ class Storage:
         """Wait until the batch *number*, which is committed, is safe on disk."""
         if self._synced >= number:
             return
+        if self._is_syncing():
+            # A signal handler that has interrupted this thread just here: what it has put must be on disk as well.
+            sync_data(self._wal_descriptor())
+            return
         with self._syncing:
             if self._synced >= number:
                 return
@@ -312,7 +323,7 @@ class Storage:
     # -- looking ---------------------------------------------------------------------------------
 
     def look(self, statement: str, bindings: tuple[object, ...] = ()) -> list[Any]:
-        """The rows that a query finds, without waiting for other processes."""
+        """The rows that a query finds. Waits for other processes only as long as another thread's transaction does."""
         self._refuse_nested()
         try:
             with self._leading:
@@ -345,6 +356,19 @@ class Storage:
                     self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 self._is_connected = False
                 self.connection.close(True)
+
+    def abandon(self) -> None:
+        """In a child that was forked in the middle of a transaction: whatever goes on with that goes no further."""
+
+        def refuse(*_: object) -> None:
+            raise StorageError(
+                f"{self.path}: this process was forked in the middle of a call on it, and has no part in it"
+            )
+
+        self.is_closed = True
+        self._is_connected = False
+        self._is_whole.clear()
+        self.execute = self.executemany = refuse
 
     def hold(self) -> bool:
         """Keep all other threads out, before a fork. False if this thread is in the middle of a transaction itself."""

@@ -16,7 +16,7 @@ from headrace.generic import T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from typing import Any
 
     from headrace.backends.sqlite.statements import Claimed
@@ -56,6 +56,7 @@ class Taking(Handle[T]):
                     hand.clear()
                     continue
                 self._held_here().append((row[2], row[10]))
+                self._refuse_if_closed()
                 return item
         except BaseException as interrupt:
             self._undo_later(hand, interrupt)
@@ -81,6 +82,7 @@ class Taking(Handle[T]):
                 items, good = self._decoded_all(hand)
                 if items:
                     self._hold(good)
+                    self._refuse_if_closed()
                     return items
                 hand.clear()
         except BaseException as interrupt:
@@ -123,7 +125,7 @@ class Taking(Handle[T]):
 
         def step(s: Storage) -> None:
             hand.clear()
-            if withdrawn:
+            if withdrawn or self._state == ENDED:
                 return
             owner = self._file.owner
             owner.enlist(s)
@@ -245,12 +247,19 @@ class Taking(Handle[T]):
             held = self._held[thread] = deque()
         return held
 
-    def _undo_later(self, hand: list[Claimed], interrupt: BaseException) -> None:
+    def _refuse_if_closed(self) -> None:
+        """What was taken while this object was being closed goes back: ``close`` may not have seen it."""
+        if self._is_closed:
+            raise ShutDown
+
+    def _undo_later(
+        self, hand: list[Claimed], interrupt: BaseException, is_nobodys: Callable[[Claimed], bool] = lambda row: True
+    ) -> None:
         """What was claimed was given to nobody, for an interrupt came: it was not delivered."""
 
         def undo(s: Storage) -> None:
             # The claim may only just have been committed, by another thread.
-            for row in hand:
+            for row in filter(is_nobodys, hand):
                 for held in list(self._held.values()):
                     if (row[2], row[10]) in held:
                         held.remove((row[2], row[10]))
@@ -258,7 +267,6 @@ class Taking(Handle[T]):
                     statements.undo(s, self._id, row[10], row[2])
                 except LeaseLost:
                     pass
-            hand.clear()
 
         # Ended by itself, as a rule: nothing was claimed.
         if self._process == os.getpid() and (hand or not isinstance(interrupt, Exception)):

@@ -323,26 +323,25 @@ def after_an_immediate_shutdown_amid_traffic_nothing_waits(make: Make) -> None:
 def _traffic_until_shutdown(queue: Any, immediate: bool) -> tuple[int, int]:
     """Shut a queue down while three threads put and three get. Returns how many items each side saw."""
     ready = threading.Barrier(7)
-    producers = calls(3, _put_until_shutdown, queue, ready)
+    progress: list[int] = []
+    producers = calls(3, _put_until_shutdown, queue, ready, progress)
     consumers = calls(3, _get_until_shutdown, queue, ready)
     ready.wait(DEADLINE)
-    _until_there_is_traffic(queue)
+    until(lambda: len(progress) > 10, "items were put")
     queue.shutdown(immediate)
     puts = sum(producer.result() for producer in producers)
     return puts, sum(consumer.result() for consumer in consumers)
 
 
-def _until_there_is_traffic(queue: Any) -> None:
-    until(lambda: queue.qsize() > 10, "items wait")
-
-
-def _put_until_shutdown(queue: Any, ready: threading.Barrier) -> int:
+def _put_until_shutdown(queue: Any, ready: threading.Barrier, progress: list[int]) -> int:
     count = 0
     ready.wait(DEADLINE)
     try:
         while True:
             queue.put(count)
             count += 1
+            if count < 10:
+                progress.append(count)
     except ShutDown:
         return count
 
