@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -79,8 +80,8 @@ def open_queue(url: str, **options: Any) -> Any:
 def need_libraries() -> None:
     """Refuse to go on, in a sentence, where what a queue in a file needs is not installed."""
     try:
-        import apsw  # noqa: F401
-        import msgspec  # noqa: F401
+        import_module("apsw")
+        import_module("msgspec")
     except ModuleNotFoundError as error:
         raise _lacking(error) from error
 

@@ -91,8 +91,8 @@ class Prefetch:
                 if delivery is None:
                     held.clear()
                     continue
-                if self._suspect and self._suspect[0] == delivery.id:
-                    self._suspect = (delivery.id, ref(delivery))
+                if self._suspect and self._suspect[0] == held[0][2]:
+                    self._suspect = (held[0][2], ref(delivery))
                 delivery.is_limited = stop is None
                 queue._out.add((delivery.id, delivery.owner))
                 if hand is not None:
@@ -126,8 +126,12 @@ class Prefetch:
         """Give it back, for it may not be begun; and do not take it again at once."""
         queue = self._queue
         row = held[0]
-        with suppress(LeaseLost):
-            queue._storage.run(lambda s: statements.undo(s, queue._id, row[10], row[2]))
+
+        def undo(s: Storage) -> None:
+            with suppress(LeaseLost):
+                statements.undo(s, queue._id, row[10], row[2])
+
+        queue._storage.run(undo)
         held.clear()
         if not block:
             raise Empty
@@ -162,10 +166,12 @@ class Prefetch:
                 if queue._getters:
                     bell.ring(queue._words, queue._items_word)
         except BaseException as interrupt:
-            # What of them lies here, or has been taken from here, is in good hands.
-            queue._undo_later(
-                rows, interrupt, lambda row: row not in self.ready and (row[2], row[10]) not in queue._out
-            )
+
+            def is_nobodys(row: Claimed) -> bool:
+                # What lies here, or has been taken from here, is in good hands.
+                return row not in self.ready and (row[2], row[10]) not in queue._out
+
+            queue._undo_later(rows, interrupt, is_nobodys)
             raise
 
     def _adapt(self, now: float) -> None:

@@ -241,9 +241,8 @@ class Storage:
             if not self._is_connected:
                 self._use(self._connect())
             self.now = now // 1000
-            execute = self.execute
             self._is_whole[:] = (True,)
-            execute("BEGIN IMMEDIATE")
+            self.execute("BEGIN IMMEDIATE")
             batch.has_begun = True
             self.before(self)
             for ticket in tickets:
@@ -251,7 +250,8 @@ class Storage:
                     ticket.result = ticket.operation(self)
                 except HeadraceError as error:
                     ticket.error = error
-            execute("COMMIT")
+            # Looked up anew: in a child that was forked meanwhile it refuses.
+            self.execute("COMMIT")
         finally:
             self._repair()
 
@@ -369,6 +369,8 @@ class Storage:
         self._is_connected = False
         self._is_whole.clear()
         self.execute = self.executemany = refuse
+        # Its end would touch what is the parent's: it has none.
+        self._immortal = count_up(self.connection)
 
     def hold(self) -> bool:
         """Keep all other threads out, before a fork. False if this thread is in the middle of a transaction itself."""
@@ -386,6 +388,16 @@ class Storage:
         if self._wal is None:
             self._wal = os.open(self.path + "-wal", os.O_RDWR | os.O_CLOEXEC)
         return self._wal
+
+
+def count_up(thing: object) -> bool:
+    """Let nobody ever finalize *thing*. False where that cannot be done."""
+    try:
+        import ctypes
+    except ImportError:
+        return False
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    return True
 
 
 def sync_data(descriptor: int) -> None:
