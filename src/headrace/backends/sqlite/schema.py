@@ -90,8 +90,6 @@ CREATE TABLE owner(id INTEGER PRIMARY KEY AUTOINCREMENT, slot INTEGER NOT NULL, 
 -- What `headrace run --queue` has put, by content: see ledger.py.
 CREATE TABLE ledger(queue INTEGER NOT NULL, digest BLOB NOT NULL, total INTEGER NOT NULL, run INTEGER NOT NULL,
     seen INTEGER NOT NULL, base INTEGER NOT NULL, PRIMARY KEY(queue, digest)) STRICT, WITHOUT ROWID;
-CREATE TABLE aside(queue INTEGER NOT NULL, digest BLOB NOT NULL, {_ITEM_COLUMNS},
-    PRIMARY KEY(queue, digest, id)) STRICT, WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
