@@ -36,7 +36,7 @@ COUNTERS = {
 }
 HOLDING = ("ready", "delayed", "leased", "dead")
 UNFINISHED = ("ready", "delayed", "leased")
-EVERYWHERE = (*HOLDING, "done", "aside")
+EVERYWHERE = (*HOLDING, "done")
 BUSY_MS = 10_000
 # Of each kind of problem so many are told.
 MOST_TOLD = 20
