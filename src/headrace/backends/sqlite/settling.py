@@ -46,32 +46,33 @@ class Settling(Taking[T]):
         # Other threads may settle what this one holds, and must not find the same items.
         with self._unholding:
             held = self._held_here()
-            # A signal handler may have interrupted this thread right here: what is being settled is not its.
+            # A signal handler may have interrupted this thread just here: what is being settled is not its. Said first,
+            # and looked then.
             begun = self._being_settled
-            pairs = list(held)[begun : begun + count]
-            if len(pairs) < count:
-                lost = self._settle_pairs(self._taken_from_all(count))
-            else:
-                # Settled first and forgotten then: an interrupt in between leaves what is settled twice, which changes
-                # nothing.
-                self._being_settled = begun + count
-                try:
+            self._being_settled = begun + count
+            try:
+                pairs = list(held)[begun : begun + count]
+                if len(pairs) < count:
+                    lost = self._settle_pairs(self._taken_from_all(count, begun))
+                else:
+                    # Settled first and forgotten then: an interrupt in between leaves what is settled twice, which
+                    # changes nothing.
                     lost = self._settle_pairs(pairs)
                     for pair in pairs:
                         with suppress(ValueError):  # given back meanwhile
                             held.remove(pair)
-                finally:
-                    self._being_settled = begun
+            finally:
+                self._being_settled = begun
         if lost is not None:
             raise lost
 
-    def _taken_from_all(self, count: int) -> list[tuple[int, int]]:
+    def _taken_from_all(self, count: int, begun: int) -> list[tuple[int, int]]:
         """What this thread holds, and then what others do. Raises ValueError, and takes nothing, where that is less."""
         pairs: list[tuple[int, int]] = []
         own = threading.get_ident()
         for thread in sorted(self._held, key=lambda one: one != own):
             theirs = self._held[thread]
-            while theirs and len(pairs) < count:
+            while theirs and len(pairs) < count and not begun:
                 try:
                     pairs.append(theirs.popleft())
                 except IndexError:
