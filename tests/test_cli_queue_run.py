@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import time
@@ -555,3 +556,11 @@ def test_the_ledger_takes_a_few_tens_of_bytes_an_item() -> None:
     assert headrace("run", "--queue", "jobs.db", "--call", "builtins:len", stdin=as_lines(range(count))).returncode == 0
     headrace("vacuum", "jobs.db")
     assert Path("jobs.db").stat().st_size / count < 64
+
+
+def test_what_the_commands_would_print_into_nowhere_is_not_done() -> None:
+    line = f"printf 'a\\n' | {shlex.join(HEADRACE)} run --queue jobs.db echo >&-"
+    ran = subprocess.run(["sh", "-c", line], capture_output=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    assert b"standard output is closed" in ran.stderr
+    assert headrace("run", "--queue", "jobs.db", "echo", stdin=b"a\n").stdout == b"a\n"

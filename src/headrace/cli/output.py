@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-
-from headrace.cli import closed_at_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -65,9 +62,6 @@ class Output:
             OutputLost: nothing can be written any more.
         """
         if self.error is not None:
-            raise OutputLost
-        if fd == STDOUT and STDOUT in closed_at_start and data:
-            self.lose(OSError(errno.EBADF, "standard output is closed"))
             raise OutputLost
         if fd in self._terminals:
             self._at_line_start = data.endswith(b"\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from headrace.cli import closed_at_start
 from headrace.cli.nearest import did_you_mean
 from headrace.cli.refusal import Refused
 from headrace.errors import HeadraceError, InvalidURL, StorageError
@@ -24,13 +25,14 @@ __all__ = [
     "file_of",
     "find",
     "look_at",
-    "need_libraries",
+    "need_for_commands",
     "open_queue",
     "open_there",
 ]
 
 DEFAULT_QUEUE = "default"
 OPENED = "headrace.opened"
+STDOUT = 1
 
 
 class Place(NamedTuple):
@@ -77,8 +79,15 @@ def open_queue(url: str, **options: Any) -> Any:
     return queue
 
 
-def need_libraries() -> None:
-    """Refuse to go on, in a sentence, where what a queue in a file needs is not installed."""
+def need_for_commands() -> None:
+    """Refuse to run commands for items of a file, in a sentence, where that cannot be: what is done is done for good.
+
+    What queues in a file need must be installed, and what the commands print must go somewhere.
+    """
+    if STDOUT in closed_at_start:
+        raise Refused(
+            "standard output is closed, and what the commands print would be lost: send it to a file, or to /dev/null"
+        )
     try:
         import_module("apsw")
         import_module("msgspec")

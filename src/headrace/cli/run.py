@@ -178,9 +178,9 @@ def command(
 def _journal(queue: QueueOptions) -> Journal | None:
     if queue.queue is None:
         return None
-    from headrace.cli.queue_opening import need_libraries
+    from headrace.cli.queue_opening import need_for_commands
 
-    need_libraries()
+    need_for_commands()
     from headrace.cli.journal_run import open_run
 
     return open_run(queue)

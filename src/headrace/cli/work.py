@@ -142,9 +142,9 @@ def command(
         raise click.UsageError("there is no URL of a queue: headrace work jobs.db COMMAND")
     policies = Policies(**more)
     step = _step(words, function_name, policies, shell=shell, stdin=stdin)
-    from headrace.cli.queue_opening import need_libraries, open_queue
+    from headrace.cli.queue_opening import need_for_commands, open_queue
 
-    need_libraries()
+    need_for_commands()
     from headrace.cli.journal_work import WorkFeed, WorkJournal
     from headrace.cli.run import cpus
     from headrace.cli.running import run_step
