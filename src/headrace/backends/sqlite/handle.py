@@ -84,6 +84,7 @@ class Handle(Subscriptable[T]):
         self._held: dict[int, deque[tuple[int, int]]] = {}
         # Held while some are taken out of it. Reentrant for signal handlers.
         self._unholding = threading.RLock()
+        self._is_unholding: Callable[[], bool] = getattr(self._unholding, "_is_owned")  # noqa: B009
         # The same of what leases and pools have taken, which settle one by one.
         self._out: set[tuple[int, int]] = set()
         # How many of the thread's own a task_done is just settling; under _unholding.

@@ -43,12 +43,13 @@ class Settling(Taking[T]):
         """
         check_task_count(count)
         lost: LeaseLost | None
+        is_nested = self._is_unholding()
         # Other threads may settle what this one holds, and must not find the same items.
         with self._unholding:
             held = self._held_here()
-            # A signal handler may have interrupted this thread just here: what is being settled is not its. Said first,
-            # and looked then.
-            begun = self._being_settled
+            # In a signal handler that has interrupted this thread just here, what is being settled is not ours. Said
+            # first, and looked then.
+            begun = self._being_settled if is_nested else 0
             self._being_settled = begun + count
             try:
                 pairs = list(held)[begun : begun + count]
