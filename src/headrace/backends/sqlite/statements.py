@@ -379,7 +379,8 @@ def settle(s: Storage, queue: int, owner: int, numbers: Sequence[int]) -> int:
 
 def listed_numbers(numbers: Sequence[int]) -> Any:
     """*numbers* as ``carray`` takes them."""
-    return apsw.carray(array("q", numbers))
+    # carray takes no empty one, and no item has a number below 1.
+    return apsw.carray(array("q", numbers or (0,)))
 
 
 def forget(s: Storage, queue: int, numbers: Sequence[int], keep_large: bool = False) -> None:
