@@ -122,6 +122,14 @@ class Prefetch:
             self._suspect = (row[2], None)
             return True
 
+    def has_suspect_at_work(self) -> bool:
+        """Whether one of them is being handled, so that no other is to be claimed: it would count as lost with it."""
+        suspect = self._suspect
+        if suspect is None or suspect[1] is None or not self._consumers:
+            return False
+        delivery = suspect[1]()
+        return delivery is not None and not delivery.is_settled
+
     def _leave_for_later(self, held: list[Claimed], block: bool) -> None:
         """Give it back, for it may not be begun; and do not take it again at once."""
         queue = self._queue

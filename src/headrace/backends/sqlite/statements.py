@@ -295,6 +295,14 @@ def is_suspect(row: Claimed) -> bool:
     return row[11] is not None and '"LeaseLost: ' in row[11]
 
 
+def is_next_suspect(s: Storage, queue: int) -> bool:
+    """Whether the next item that would be claimed is one."""
+    rows = s.execute(
+        "SELECT history FROM ready WHERE queue = ? ORDER BY priority, position LIMIT 1", (queue,)
+    ).fetchall()
+    return bool(rows) and rows[0][0] is not None and '"LeaseLost: ' in rows[0][0]
+
+
 def _without_suspects(s: Storage, queue: int, owner: int, rows: list[Claimed]) -> list[Claimed]:
     """Those before the first suspect, or that one alone; the others go back."""
     end = next((place for place, row in enumerate(rows) if is_suspect(row)), len(rows))

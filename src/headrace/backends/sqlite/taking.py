@@ -129,6 +129,8 @@ class Taking(Handle[T]):
                 return
             owner = self._file.owner
             owner.enlist(s)
+            if self._prefetch.has_suspect_at_work() and statements.is_next_suspect(s, self._id):
+                return
             hand.extend(statements.claim(s, self._id, owner.number, count, alone))
             if not hand and self._return_lost(s, patient=has_waited):
                 hand.extend(statements.claim(s, self._id, owner.number, count, alone))
