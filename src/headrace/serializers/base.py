@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from reprlib import Repr
 
 from headrace.errors import EncodeError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Serializer", "checkable", "refusal", "shortened", "type_name"]
 
 
-class Serializer:
+class Serializer(ABC):
     """Turns items into bytes and back. Any number of threads may use one; it neither blocks nor keeps an item.
 
     Attributes:
@@ -26,13 +27,13 @@ class Serializer:
     name: str
     code: int
 
+    @abstractmethod
     def encode(self, item: Any) -> bytes:
         """*item* as bytes. Raises ``EncodeError``, which names the type and the remedy, when it has no form."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, body: bytes) -> Any:
         """The item that *body* holds. Raises ``DecodeError`` with the reason when it holds none."""
-        raise NotImplementedError
 
 
 def refusal(format: str, item: object, remedy: str) -> EncodeError:

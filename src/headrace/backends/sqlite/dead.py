@@ -189,7 +189,7 @@ class FileDeadLetters:
             if not rows:
                 return False
             if rows[0][0]:
-                statements.delete_long(s, queue._id, [number])
+                statements.forget(s, queue._id, [number])
             kept: bytes | None = body
             if len(body) > statements.LONG_BODY:
                 kept = statements.keep_long(s, queue._id, number, body)
@@ -226,7 +226,7 @@ class FileDeadLetters:
             s.execute("UPDATE queue SET dead = dead - ?2 WHERE id = ?1", (queue._id, len(rows)))
             long = [one for one, is_long in rows if is_long]
             if long:
-                statements.delete_long(s, queue._id, long)
+                statements.forget(s, queue._id, long)
             return len(rows)
 
         return int(queue._storage.run(step, queue._is_synced))

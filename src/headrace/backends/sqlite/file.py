@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     # The queue, the owner that holds the item, and the item.
     Settled: TypeAlias = tuple[int, int, int]
 
-__all__ = ["ACK_SECONDS", "QueueFile", "open_file"]
+__all__ = ["ACK_SECONDS", "CHANGING", "QueueFile", "open_file"]
 
 # A settlement rides with the next transaction, or is written after so many seconds. One that a crash takes with it
 # means that the item is done twice.
@@ -114,7 +114,7 @@ class QueueFile:
 
     def release(self) -> None:
         """One user less. The last one closes the file."""
-        with _changing:
+        with CHANGING:
             self.users -= 1
             if self.users > 0 or self.is_abandoned:
                 return
@@ -125,7 +125,7 @@ class QueueFile:
         try:
             self.close()
         finally:
-            with _changing:
+            with CHANGING:
                 _closing.remove(self)
 
     def release_soon(self) -> None:
@@ -185,7 +185,8 @@ _open: dict[Key, QueueFile] = {}
 _closing: list[QueueFile] = []
 # Those that were opened in the parent of this process: kept, so that nobody finalizes them.
 _abandoned: list[QueueFile] = []
-_changing = threading.RLock()
+# Held to open and close files, and during a fork.
+CHANGING = threading.RLock()
 
 
 def open_file(path: str, *, lease: float) -> QueueFile:
@@ -195,7 +196,7 @@ def open_file(path: str, *, lease: float) -> QueueFile:
     """
     # Without links, as SQLite sees it: what lies beside it is found by its name.
     path = os.path.realpath(path)
-    with _changing:
+    with CHANGING:
         key = _key(path, lease)
         file = None if key is None else _open.get(key)
         if file is None:
@@ -238,7 +239,7 @@ def _before_fork() -> None:
     if _open or "headrace.serializers.messagepack" in sys.modules:
         # Another thread may be in the middle of loading it for its first item; in the child it would never be ready.
         import_module("headrace.serializers.messagepack")
-    _changing.acquire()
+    CHANGING.acquire()
     for file in [*_open.values(), *_closing]:
         file.before_fork()
 
@@ -246,12 +247,12 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for file in [*_open.values(), *_closing]:
         file.after_fork_in_parent()
-    _changing.release()
+    CHANGING.release()
 
 
 def _after_fork_in_child() -> None:
     # Another thread of the parent may have held it.
-    _changing._at_fork_reinit()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    CHANGING._at_fork_reinit()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     for file in [*_open.values(), *_closing]:
         file.after_fork_in_child()
         _abandoned.append(file)

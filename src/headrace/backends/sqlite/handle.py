@@ -10,10 +10,11 @@ from weakref import finalize
 
 from headrace.backends.memory.python import remaining_until
 from headrace.backends.sqlite import bell, statements
-from headrace.backends.sqlite.file import open_file
+from headrace.backends.sqlite.file import CHANGING, open_file
 from headrace.backends.sqlite.prefetch import Prefetch
 from headrace.backends.sqlite.settings import Settings
 from headrace.backends.sqlite.side import DRAINED, ITEMS, SIZE, SPACE, word
+from headrace.backends.sqlite.states import DRAINING, ENDED, OPEN
 from headrace.errors import LeaseLost, ShutDown, StorageError
 from headrace.generic import Subscriptable, T
 from headrace.serializers import CODES, decoder_by_code, serializer_for
@@ -29,13 +30,12 @@ if TYPE_CHECKING:
     from headrace.backends.sqlite.storage import Operation, Storage
     from headrace.serializers import Serializer
 
-__all__ = ["DRAINING", "ENDED", "OPEN", "Blocked", "Handle"]
+__all__ = ["Blocked", "Handle"]
 
 # Whoever waits looks again after so many seconds, although nobody has rung: for programs that write into the file
 # without Headrace, and for processes that were killed with a wake-up in hand.
 SAFETY_SECONDS = 1.0
 
-OPEN, DRAINING, ENDED = range(3)
 # Serializers that are there wherever a file can be opened.
 SELF_EVIDENT = ("msgpack", "json")
 
@@ -60,7 +60,6 @@ class Handle(Subscriptable[T]):
         self._state = OPEN
         self._is_closed = False
         self._is_released = False
-        self._opening = threading.Lock()
         self._open()
         if settings.of_the_queue():
             self._file.storage.run(self._apply_settings)
@@ -132,9 +131,9 @@ class Handle(Subscriptable[T]):
                 f"{self.path}: this process was forked in the middle of its parent's own call on the queue (from a "
                 "signal handler): it cannot use the file"
             )
-        # The parent's thread may have held it.
-        self._opening = threading.Lock()
-        self._open()
+        with CHANGING:
+            if self._process != os.getpid():  # another thread of the child may have been faster
+                self._open()
 
     def close(self) -> None:
         """Give up this object: what it holds is given back, as further attempts; other objects go on.

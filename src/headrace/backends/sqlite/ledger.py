@@ -159,7 +159,7 @@ class Ledger:
         """The file was copied, or lost its side file, after its last run was killed: nobody else could tell."""
         rows = s.execute("SELECT 1 FROM owner WHERE id = ? AND side <> ?", (owner, s.side.number)).fetchall()
         if rows and not os.path.exists(f"/proc/{process}"):
-            statements.return_lost(s, owner, "LeaseLost: its process is gone")
+            statements.return_lost(s, owner, "its process is gone")
             s.execute("DELETE FROM owner WHERE id = ?", (owner,))
 
     # -- what lies in the file -------------------------------------------------------------------

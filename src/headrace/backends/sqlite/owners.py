@@ -131,7 +131,7 @@ class Owner:
         return ""
 
     def _remove(self, s: Storage, number: int, why: str) -> int:
-        count = statements.return_lost(s, number, f"LeaseLost: {why}")
+        count = statements.return_lost(s, number, why)
         s.execute("DELETE FROM owner WHERE id = ?", (number,))
         self._strangers.pop(number, None)
         return count

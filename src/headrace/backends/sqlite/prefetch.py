@@ -16,6 +16,7 @@ from time import monotonic
 from weakref import ref
 
 from headrace.backends.sqlite import bell, statements
+from headrace.backends.sqlite.states import ENDED
 from headrace.errors import Empty, LeaseLost, ShutDown, TakingStopped
 
 TYPE_CHECKING = False
@@ -151,7 +152,7 @@ class Prefetch:
         if self._is_claiming():
             return  # a signal handler, or a destructor, that has interrupted this thread here: it claims for itself
         with self._claiming:
-            if not self.ready and self._queue._state != 2:
+            if not self.ready and self._queue._state != ENDED:
                 self._claim_some()
             if self.ready:
                 # In this order: an interrupt in between finds it in both places, and not in none.
@@ -214,9 +215,7 @@ class Prefetch:
 
         def step(s: Storage) -> None:
             for row in rows:
-                try:
+                with suppress(LeaseLost):
                     statements.undo(s, queue._id, row[10], row[2])
-                except LeaseLost:
-                    pass
 
         queue._run_or_later(step)

@@ -72,13 +72,8 @@ class Putting(Handle[T]):
         row: Put
         if delay is None and ttl is None and key is None and priority == 0 and on_duplicate == "ignore":
             row = (self._code, self._encode(item), 0, None, None, None)
-            if connection is None and timeout is None:
-                storage = self._storage
-                seen = bell.read(self._words, self._space_word)
-                if not storage.run(lambda s: statements.put_one(s, self._id, row), self._is_synced):
-                    self._put_when_there_is_room(
-                        lambda s: statements.put_one(s, self._id, row), block, None, seen, self._is_synced
-                    )
+            if connection is None:
+                self._put_row(row, block, timeout)
                 return
             ready_at = None
         else:
@@ -88,7 +83,12 @@ class Putting(Handle[T]):
 
             put_within(self, connection, row, on_duplicate, ready_at)
             return
-        if key is not None:
+        self._put_encoded(row, ready_at, on_duplicate, block, timeout)
+
+    def _put_encoded(
+        self, row: Put, ready_at: int | None, on_duplicate: str, block: bool, timeout: float | None
+    ) -> None:
+        if row[4] is not None:
             self._put_with(lambda s: statements.put_keyed(s, self._id, row, on_duplicate, ready_at), block, timeout)
         elif ready_at is not None:
             self._put_with(lambda s: statements.put_delayed(s, self._id, row, ready_at), block, timeout)
@@ -219,8 +219,7 @@ class Putting(Handle[T]):
             self._storage.sync()
 
     def _put_row(self, row: Put, block: bool, timeout: float | None) -> None:
-        rows = (row,)
-        self._put_with(lambda s: statements.put(s, self._id, rows), block, timeout)
+        self._put_with(lambda s: statements.put_one(s, self._id, row), block, timeout)
 
     def _put_with(self, step: Operation, block: bool, timeout: float | None, *, sync: bool = True) -> int:
         """Take a step that puts something, when there is room for it. Returns what it does: how many went in."""
@@ -271,12 +270,7 @@ class Putting(Handle[T]):
         row, ready_at = self._row(
             item, more.get("priority", 0), more.get("delay"), more.get("ttl"), more.get("key"), on_duplicate, headers
         )
-        if more.get("key") is not None:
-            self._put_with(lambda s: statements.put_keyed(s, self._id, row, on_duplicate, ready_at), block, timeout)
-        elif ready_at is not None:
-            self._put_with(lambda s: statements.put_delayed(s, self._id, row, ready_at), block, timeout)
-        else:
-            self._put_row(row, block, timeout)
+        self._put_encoded(row, ready_at, on_duplicate, block, timeout)
 
 
 def microseconds(name: str, seconds: float) -> int:

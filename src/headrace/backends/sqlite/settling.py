@@ -11,8 +11,8 @@ from time import time_ns
 from headrace.backends.memory.python import deadline_after
 from headrace.backends.sqlite import bell, statements
 from headrace.backends.sqlite.delivery import Delivery
-from headrace.backends.sqlite.handle import ENDED
 from headrace.backends.sqlite.putting import microseconds
+from headrace.backends.sqlite.states import ENDED
 from headrace.backends.sqlite.taking import Taking, said
 from headrace.errors import DecodeError, LeaseLost, TakingStopped
 from headrace.generic import T
@@ -111,7 +111,7 @@ class Settling(Taking[T]):
             self._tell_the_end()
             return
         if not self._storage.run(lambda s: statements.settle(s, self._id, owner, [number])):
-            raise lost(number)
+            raise statements.lost(number)
 
     def _tell_the_end(self) -> None:
         """If this object was shut down, what it holds may have been the last: let those look who wait for that."""
@@ -216,11 +216,10 @@ class Settling(Taking[T]):
         self._give_up(envelope, step)
 
     def _bury(self, envelope: Delivery, error: BaseException) -> FileDeadLetter:
-        from headrace.backends.memory.dead import said as last_line
         from headrace.backends.sqlite.dead import traceback_of
 
         number = self._number(envelope)
-        text, traceback = last_line(error).strip(), traceback_of(error)
+        text, traceback = said(error), traceback_of(error)
         self._give_up(envelope, lambda s: statements.bury(s, self._id, envelope.owner, number, text, traceback))
         return self.dead[number]
 
@@ -262,7 +261,7 @@ class Settling(Taking[T]):
         if not self._storage.look(
             "SELECT 1 FROM leased WHERE queue = ? AND id = ? AND owner = ?", (self._id, envelope.id, envelope.owner)
         ):
-            raise lost(self._number(envelope))
+            raise statements.lost(self._number(envelope))
 
     def _begin_taking(self, consumers: int) -> None:
         self._prefetch.begin(consumers)
@@ -273,13 +272,6 @@ class Settling(Taking[T]):
     def _interrupt(self) -> None:
         bell.ring(self._words, self._items_word)
         bell.ring(self._words, self._drained_word)
-
-
-def lost(number: int) -> LeaseLost:
-    return LeaseLost(
-        f"item {number} is not this process's any more: its lease ran out, and it was given to somebody else or waits "
-        "to be; it may be done twice"
-    )
 
 
 def check_task_count(count: object) -> None:

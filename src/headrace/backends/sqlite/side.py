@@ -67,8 +67,7 @@ class Side:
 
     Attributes:
         words: the shared memory.
-        inode: which file this is: another one has taken its place if the path has another.
-        number: the same in other words, for the database: inodes are used again.
+        number: which file this is, for the database: there may be another at the same path one day.
     """
 
     def __init__(self, path: str) -> None:
@@ -87,7 +86,6 @@ class Side:
             self._marks = memoryview(self.words)[_MARKS_AT : _MARKS_AT + 16].cast("Q")
             self._is_inside = False
             self._cells = memoryview(self.words)[_SLOTS_AT : _SLOTS_AT + SLOTS * _SLOT_BYTES].cast("Q")
-            self.inode = os.fstat(self.fd).st_ino
             self.number = self._number()
         except OSError as error:
             os.close(self.fd)
@@ -192,13 +190,6 @@ class Side:
     def beat(self, number: int, seen: int) -> None:
         """Say that the owner of a slot is alive. Touches no more than that: somebody may just be taking its leases."""
         self._cells[2 * number + 1] = seen
-
-    def is_in_place(self) -> bool:
-        """Whether the path still leads to this file."""
-        try:
-            return os.stat(self.path).st_ino == self.inode
-        except OSError:
-            return False
 
     def abandon(self) -> None:
         """In a forked child: the file is the parent's, and so are its locks, as long as we have it open."""

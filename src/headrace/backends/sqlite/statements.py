@@ -34,9 +34,7 @@ __all__ = [
     "bury",
     "claim",
     "clear",
-    "delete_long",
     "drop_expired_records",
-    "next_due",
     "promote",
     "put",
     "put_delayed",
@@ -53,6 +51,8 @@ __all__ = [
 LONG_BODY = 16_384
 # Times that an item came back are kept in its history, the first one and the latest ones.
 LONGEST_HISTORY = 10
+# How the history says that a process was lost with an item.
+LOST = "LeaseLost: "
 # Delayed items that one transaction makes ready.
 MOST_PROMOTED = 10_000
 
@@ -79,22 +79,12 @@ def put(s: Storage, queue: int, items: Sequence[Put], is_bounded: bool = True) -
         if count <= 0:
             return 0 if not drop_expired(s, queue) else put(s, queue, items)
         given = _reserve(s, queue, count)
-    number = given - count
     now = s.now
-    if count == 1:
-        kind, body, priority, expires_at, key, headers = items[0]
-        inline = body if len(body) <= LONG_BODY else keep_long(s, queue, given, body)
-        s.execute(
-            _INTO_READY,
-            (queue, given, priority, given, 0, kind, inline, now, expires_at, key, headers, None, None),
-        )
-    else:
-        rows: list[tuple[Any, ...]] = []
-        for kind, body, priority, expires_at, key, headers in items[:count]:
-            number += 1
-            inline = body if len(body) <= LONG_BODY else keep_long(s, queue, number, body)
-            rows.append((queue, number, priority, number, 0, kind, inline, now, expires_at, key, headers, None, None))
-        s.executemany(_INTO_READY, rows)
+    rows: list[tuple[Any, ...]] = []
+    for number, (kind, body, priority, expires_at, key, headers) in enumerate(items[:count], given - count + 1):
+        inline = body if len(body) <= LONG_BODY else keep_long(s, queue, number, body)
+        rows.append((queue, number, priority, number, 0, kind, inline, now, expires_at, key, headers, None, None))
+    s.executemany(_INTO_READY, rows)
     s.ring(word(queue, ITEMS), count)
     return count
 
@@ -292,7 +282,7 @@ def _without_expired(s: Storage, queue: int, owner: int, rows: list[Claimed]) ->
 
 def is_suspect(row: Claimed) -> bool:
     """Whether a process that held it has died, or was stopped: perhaps because of it."""
-    return row[11] is not None and '"LeaseLost: ' in row[11]
+    return has_lost_a_process(row[11])
 
 
 def is_next_suspect(s: Storage, queue: int) -> bool:
@@ -300,7 +290,12 @@ def is_next_suspect(s: Storage, queue: int) -> bool:
     rows = s.execute(
         "SELECT history FROM ready WHERE queue = ? ORDER BY priority, position LIMIT 1", (queue,)
     ).fetchall()
-    return bool(rows) and rows[0][0] is not None and '"LeaseLost: ' in rows[0][0]
+    return bool(rows) and has_lost_a_process(rows[0][0])
+
+
+def has_lost_a_process(history: str | None) -> bool:
+    """Whether *history* has it that a process was lost."""
+    return history is not None and f'"{LOST}' in history
 
 
 def _without_suspects(s: Storage, queue: int, owner: int, rows: list[Claimed]) -> list[Claimed]:
@@ -338,12 +333,6 @@ def promote(s: Storage, queue: int) -> int:
         s.execute("DELETE FROM delayed WHERE queue = ? AND (ready_at, position) <= (?, ?)", (queue, *rows[-1]))
         s.ring(word(queue, ITEMS), count)
     return count
-
-
-def next_due(s: Storage, queue: int) -> int | None:
-    """When the next delayed item is ready, in microseconds since the epoch."""
-    ((due,),) = s.execute("SELECT min(ready_at) FROM delayed WHERE queue = ?", (queue,)).fetchall()
-    return due  # type: ignore[no-any-return]
 
 
 # -- settling ------------------------------------------------------------------------------------
@@ -392,7 +381,7 @@ def listed_numbers(numbers: Sequence[int]) -> Any:
 
 
 def forget(s: Storage, queue: int, numbers: Sequence[int], keep_large: bool = False) -> None:
-    """Forget keys and long bodies of items that are finished."""
+    """Forget keys and long bodies of items that are finished, and of records that are dropped."""
     listed = listed_numbers(numbers)
     s.execute("DELETE FROM key WHERE queue = ?1 AND id IN carray(?2)", (queue, listed))
     keys = s.connection.changes()
@@ -404,11 +393,6 @@ def forget(s: Storage, queue: int, numbers: Sequence[int], keep_large: bool = Fa
         s.execute("UPDATE queue SET keyed = keyed - ?2, large = large - ?3 WHERE id = ?1", (queue, keys, bodies))
 
 
-def delete_long(s: Storage, queue: int, numbers: Sequence[int]) -> None:
-    """Forget long bodies of records that are dropped: dead letters and done items, which have no keys."""
-    forget(s, queue, numbers)
-
-
 # -- coming back ---------------------------------------------------------------------------------
 
 _TAKE_BACK = f"DELETE FROM leased WHERE queue = ? AND id = ? AND owner = ? RETURNING {ITEM}"
@@ -418,11 +402,16 @@ def _take_back(s: Storage, queue: int, owner: int, number: int) -> list[Any]:
     """Take a leased item out. Raises LeaseLost where *owner* does not hold it."""
     rows = s.execute(_TAKE_BACK, (queue, number, owner)).fetchall()
     if not rows:
-        raise LeaseLost(
-            f"item {number} is not this process's any more: its lease ran out, and it was given to somebody else or "
-            "waits to be; it may be done twice"
-        )
+        raise lost(number)
     return list(rows[0])
+
+
+def lost(number: int) -> LeaseLost:
+    """The error that an item is somebody else's by now, or nobody's."""
+    return LeaseLost(
+        f"item {number} is not this process's any more: its lease ran out, and it was given to somebody else or waits "
+        "to be; it may be done twice"
+    )
 
 
 # Where things are in a row, as ITEM has them.
@@ -476,9 +465,9 @@ def return_lost(s: Storage, owner: int, why: str) -> int:
         return 0
     most = dict(s.execute("SELECT id, max_deliveries FROM queue").fetchall())
     for queue, *row in rows:
-        _note(row, s.now, why)
+        _note(row, s.now, LOST + why)
         if most[queue] and row[DELIVERIES] >= most[queue]:
-            told = f"{why}; it was delivered {row[DELIVERIES]} times and never settled"
+            told = f"{LOST}{why}; it was delivered {row[DELIVERIES]} times and never settled"
             _into_dead(s, queue, row, told, "", from_leased=True)
             continue
         s.execute(_INTO_READY, (queue, *row))
@@ -604,7 +593,9 @@ def drop_expired_records(s: Storage) -> None:
                 s.execute("UPDATE queue SET dead = dead - ?2 WHERE id = ?1", (queue, len(numbers)))
                 _forget_long(s, queue, rows)
         rows = s.execute(
-            "DELETE FROM done WHERE queue = ? AND done_at <= ? RETURNING id, body IS NULL", (queue, s.now - keep_done)
+            "DELETE FROM done WHERE (queue, done_at, id) IN (SELECT queue, done_at, id FROM done WHERE queue = ? "
+            "AND done_at <= ? LIMIT 5000) RETURNING id, body IS NULL",
+            (queue, s.now - keep_done),
         ).fetchall()
         _forget_long(s, queue, rows)
 
@@ -612,4 +603,4 @@ def drop_expired_records(s: Storage) -> None:
 def _forget_long(s: Storage, queue: int, rows: list[tuple[Any, ...]]) -> None:
     long = [number for number, is_long in rows if is_long]
     if long:
-        delete_long(s, queue, long)
+        forget(s, queue, long)

@@ -96,7 +96,6 @@ class Storage:
         self._connect = connect
         self._use(connect())
         self.now = 0
-        self.process = os.getpid()
         self.inode = os.stat(path).st_ino
         # Called in each transaction before all else.
         self.before: Callable[[Storage], None] = lambda storage: None
@@ -148,8 +147,8 @@ class Storage:
             with leading:
                 if ticket.batch is None or not ticket.batch.is_committed:
                     self._lead(ticket)
-        except BaseException as error:
-            self._withdraw(ticket, error)
+        except BaseException:
+            self._withdraw(ticket)
             raise
         if ticket.error is not None:
             raise ticket.error
@@ -169,7 +168,7 @@ class Storage:
                 "call on the queue, and cannot use the queue now: put from another thread, or into a queue.SimpleQueue"
             )
 
-    def _withdraw(self, ticket: Ticket, error: BaseException) -> None:
+    def _withdraw(self, ticket: Ticket) -> None:
         """An interrupt has ended the wait for *ticket*: it is not to be done any more, if it has not been."""
         # It may have come between a commit and the opening of the gate, for which all others wait. Whoever leads now
         # has seen to that first.

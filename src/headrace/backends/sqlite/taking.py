@@ -10,7 +10,8 @@ from time import monotonic, time
 
 from headrace.backends.memory.python import deadline_after
 from headrace.backends.sqlite import bell, statements
-from headrace.backends.sqlite.handle import ENDED, Blocked, Handle
+from headrace.backends.sqlite.handle import Blocked, Handle
+from headrace.backends.sqlite.states import ENDED
 from headrace.errors import DecodeError, Empty, LeaseLost, ShutDown, TakingStopped
 from headrace.generic import T
 

@@ -102,7 +102,7 @@ def drop_done(queue: Any) -> int:
             s.execute("DELETE FROM done WHERE queue = ? AND done_at = ? AND id = ?", (queue._id, done_at, number))
         long = [number for _, number, is_long in rows if is_long]
         if long:
-            statements.delete_long(s, queue._id, long)
+            statements.forget(s, queue._id, long)
         return len(rows)
 
     dropped = 0
