@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Clock", "Maker", "make", "path", "recounted"]
+__all__ = ["Clock", "Maker", "folder_in_memory", "make", "path", "path_in_memory", "recounted"]
 
 
 class Maker:
@@ -48,6 +51,21 @@ class Maker:
 def path(tmp_path: Path) -> str:
     """Where a queue file may be made."""
     return str(tmp_path / "jobs.db")
+
+
+def folder_in_memory() -> str | None:
+    """Where a folder of files that are synced thousands of times may be made; None where only disks are.
+
+    A sync takes 50 ms and more on some disks. What such a test shows does not depend on it.
+    """
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2**25 else None
+
+
+@pytest.fixture
+def path_in_memory() -> Iterator[str]:
+    """Where a queue file may be made for a test that opens it, or puts into it, thousands of times."""
+    with tempfile.TemporaryDirectory(prefix="headrace-", dir=folder_in_memory()) as folder:
+        yield os.path.join(folder, "jobs.db")
 
 
 @pytest.fixture

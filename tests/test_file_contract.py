@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from file_support import Maker
+from file_support import Maker, path_in_memory
 from headrace.testing import FILE_QUEUE, Promise, promises
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 KEPT = [promise for promise in promises() if not promise.absent(FILE_QUEUE)]
 """The promises that a queue in a file keeps."""
@@ -79,8 +79,8 @@ def twins(make: Maker) -> Callable[..., Twins]:
 
 @pytest.mark.parametrize("promise", KEPT, ids=str)
 @pytest.mark.parametrize("durability", ["power", "process"])
-def test_promise(promise: Promise, durability: str, tmp_path: Path) -> None:
-    make = Maker(tmp_path, durability=durability)
+def test_promise(promise: Promise, durability: str, path_in_memory: str) -> None:
+    make = Maker(Path(path_in_memory).parent, durability=durability)
     try:
         promise.run(make)
     finally:
@@ -88,8 +88,8 @@ def test_promise(promise: Promise, durability: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("promise", SHARED, ids=str)
-def test_promise_where_two_objects_share_a_queue(promise: Promise, tmp_path: Path) -> None:
-    make = Maker(tmp_path, durability="process")
+def test_promise_where_two_objects_share_a_queue(promise: Promise, path_in_memory: str) -> None:
+    make = Maker(Path(path_in_memory).parent, durability="process")
     try:
         promise.run(twins(make))
     finally:

@@ -776,5 +776,5 @@ def open_and_close_often(path: str) -> None:
     assert resident() - kib < 4000, resident() - kib
 
 
-def test_many_opens_and_closes_leave_no_descriptor_no_thread_and_no_memory(path: str) -> None:
-    in_process(open_and_close_often, path)
+def test_many_opens_and_closes_leave_no_descriptor_no_thread_and_no_memory(path_in_memory: str) -> None:
+    in_process(open_and_close_often, path_in_memory)

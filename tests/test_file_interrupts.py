@@ -31,9 +31,12 @@ from interrupts import Interrupt, at_each_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no queue files on Windows")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="there are no queue files on Windows"),
+    # Each opens and closes a file hundreds of times.
+    pytest.mark.timeout(600),
+]
 
 MODULES = (
     file,
@@ -194,9 +197,9 @@ def take_one(q: Any) -> None:
     ],
 )
 def test_an_interrupt_at_any_line_leaves_a_queue_that_works_and_nothing_held(
-    tmp_path: Path, prepare: Callable[[Any], Any], operate: Callable[[Attempt, Any], object], allowed: Any
+    path_in_memory: str, prepare: Callable[[Any], Any], operate: Callable[[Attempt, Any], object], allowed: Any
 ) -> None:
-    path = str(tmp_path / "jobs.db")
+    path = path_in_memory
 
     def attempt(at: int) -> bool:
         one = Attempt(path)
@@ -225,8 +228,8 @@ def test_an_interrupt_at_any_line_leaves_a_queue_that_works_and_nothing_held(
     assert at_each_line(attempt) > 10
 
 
-def test_an_interrupt_at_any_line_of_a_pools_begin_and_end_leaves_nothing_held(tmp_path: Path) -> None:
-    path = str(tmp_path / "jobs.db")
+def test_an_interrupt_at_any_line_of_a_pools_begin_and_end_leaves_nothing_held(path_in_memory: str) -> None:
+    path = path_in_memory
 
     def attempt(at: int) -> bool:
         handled: list[str] = []

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 import headrace
 from conftest import scaled
-from file_support import Clock, recounted
+from file_support import Clock, folder_in_memory, recounted
 from headrace.backends.sqlite.checking import problems
 from headrace.errors import DuplicateKey, Empty, Full, LeaseLost
 
@@ -506,7 +506,7 @@ def settlement(lease: Any, how: str) -> Any:
 
 
 def run_machine(monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+    with tempfile.TemporaryDirectory(prefix="headrace-", dir=folder_in_memory()) as folder:
         parts = {"clock": Clock(monkeypatch), "folder": Path(folder)}
         run_state_machine_as_test(
             type("FileMachine", (FileMachine,), parts),

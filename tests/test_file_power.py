@@ -19,13 +19,13 @@ import apsw
 import pytest
 
 import headrace
+from file_support import folder_in_memory
 from headrace.backends.sqlite import connecting, storage
 from headrace.backends.sqlite.checking import check
 from headrace.errors import Empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the file system is recorded through unix")
 
@@ -214,9 +214,7 @@ class Judge:
         self.images = 0
         # It tells whose the leases were. Without it they would have to run out.
         self._side_file = path + "-headrace"
-        # In memory where there is such a place: thousands of them are opened.
-        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = tempfile.mkdtemp(prefix="headrace-power-", dir=place)
+        self._folder = tempfile.mkdtemp(prefix="headrace-power-", dir=folder_in_memory())
 
     def close(self) -> None:
         shutil.rmtree(self._folder)
@@ -369,9 +367,9 @@ def boundaries(events: list[Event]) -> list[int]:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_power_cut_takes_nothing_whose_put_had_returned(
-    tmp_path: Path, recorder: Recorder, program: Callable[[Recorder, str], None]
+    path_in_memory: str, recorder: Recorder, program: Callable[[Recorder, str], None]
 ) -> None:
-    path = str(tmp_path / "jobs.db")
+    path = path_in_memory
     program(recorder, path)
     recorder.unregister()
     judge = Judge(recorder, path)
@@ -386,9 +384,9 @@ def test_a_power_cut_takes_nothing_whose_put_had_returned(
 @pytest.mark.stress
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_power_cut_at_any_write_takes_nothing_whose_put_had_returned(
-    tmp_path: Path, recorder: Recorder, program: Callable[[Recorder, str], None]
+    path_in_memory: str, recorder: Recorder, program: Callable[[Recorder, str], None]
 ) -> None:
-    path = str(tmp_path / "jobs.db")
+    path = path_in_memory
     program(recorder, path)
     recorder.unregister()
     judge = Judge(recorder, path)
@@ -400,8 +398,8 @@ def test_a_power_cut_at_any_write_takes_nothing_whose_put_had_returned(
     assert judge.images >= 1000
 
 
-def test_the_proof_would_see_a_put_that_does_not_wait_for_the_disk(tmp_path: Path, recorder: Recorder) -> None:
-    path = str(tmp_path / "jobs.db")
+def test_the_proof_would_see_a_put_that_does_not_wait_for_the_disk(path_in_memory: str, recorder: Recorder) -> None:
+    path = path_in_memory
     with headrace.open(path + "?durability=process") as q:
         for number in range(5):
             put(recorder, q, f"{number}")
