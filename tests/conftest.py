@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ import pytest
 pytest.register_assert_rewrite("headrace.testing", "consumer_support", "interrupts")
 
 import headrace  # noqa: E402
+from file_support import folder_in_memory  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 IMPLEMENTATIONS = {"c": "headrace.backends.memory._core", "python": "headrace.backends.memory.python"}
 UNDER_SANITIZER = bool(os.environ.get("HEADRACE_SANITIZER"))
@@ -136,3 +138,10 @@ def child(implementation: SimpleNamespace) -> Child:
 def pytest_configure() -> None:
     """A deadlock that holds the interpreter's lock is beyond pytest: SIGABRT from outside then shows where."""
     faulthandler.enable()
+
+
+@pytest.fixture
+def path_in_memory() -> Iterator[str]:
+    """Where a queue file may be made for a test that opens it, or puts into it, thousands of times."""
+    with tempfile.TemporaryDirectory(prefix="headrace-", dir=folder_in_memory()) as folder:
+        yield os.path.join(folder, "jobs.db")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Clock", "Maker", "folder_in_memory", "make", "path", "path_in_memory", "recounted"]
+__all__ = ["Clock", "Maker", "folder_in_memory", "make", "path", "recounted"]
 
 
 class Maker:
@@ -59,13 +58,6 @@ def folder_in_memory() -> str | None:
     A sync takes 50 ms and more on some disks. What such a test shows does not depend on it.
     """
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2**25 else None
-
-
-@pytest.fixture
-def path_in_memory() -> Iterator[str]:
-    """Where a queue file may be made for a test that opens it, or puts into it, thousands of times."""
-    with tempfile.TemporaryDirectory(prefix="headrace-", dir=folder_in_memory()) as folder:
-        yield os.path.join(folder, "jobs.db")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from file_support import Maker, path_in_memory
+from file_support import Maker
 from headrace.testing import FILE_QUEUE, Promise, promises
 
 if TYPE_CHECKING:
