@@ -275,6 +275,7 @@ PyGetSetDef hr_attributes[] = {
     {"is_shutdown", get_is_shutdown, set_is_shutdown, "Whether shutdown() was called.", NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {"dead", hr_dead, NULL, "The items that failed for good: see headrace.DeadLetters.", NULL},
+    {"aio", hr_aio, NULL, "This queue for coroutines: see headrace.AsyncQueue.", NULL},
     {"_book", get_book, set_book, NULL, NULL},
     {"_drains", get_drains, set_drains, NULL, NULL},
     {"_delayed", get_delayed, set_delayed, NULL, NULL},

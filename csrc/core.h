@@ -42,6 +42,13 @@ typedef struct {
     PyObject *stopped_error;
     PyTypeObject *envelope_type;
     PyObject *leasing; /* the names of leasing.py; NULL until they are used */
+    PyTypeObject *hub_type;
+    PyTypeObject *post_type;
+    PyTypeObject *operation_type;
+    PyTypeObject *face_type;
+    PyObject *face_of; /* of headrace.aio; NULL until they are used, as the next two */
+    PyObject *get_waiting;
+    PyObject *put_waiting;
     /* Our own methods of the names in hooks.c, those of PriorityQueue in the second row. */
     PyObject *own_methods[2][HR_OVERRIDABLE];
 } hr_state;
@@ -171,6 +178,16 @@ PyObject *hr_put_with_headers(hr_queue *, PyObject *const *, Py_ssize_t, PyObjec
 PyObject *hr_lease(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_repr_html(hr_queue *, PyObject *);
 PyObject *hr_dead(PyObject *, void *);
+
+/* loops.c: event loops before a queue */
+PyObject *hr_watch(hr_queue *, PyObject *const *, Py_ssize_t);
+PyObject *hr_unwatch(hr_queue *, PyObject *const *, Py_ssize_t);
+PyObject *hr_ready(hr_queue *, PyObject *);
+
+/* awaitable.c: queue.aio */
+PyObject *hr_aio(PyObject *, void *);
+extern PyType_Spec hr_operation_spec;
+extern PyType_Spec hr_face_spec;
 
 /* settle.c */
 PyObject *hr_task_done(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);

@@ -27,8 +27,9 @@
  *
  * (1) would stop being right for a waiter that may take long to come back although it could run: an event
  * loop that is busy. Such a waiter (hr_waiter.prompt is false) is woken without being sent on the errand,
- * and the next one after it at once. Many of them before one queue would make a crowd for each item; who
- * puts them there should first bound how many are woken by how many items wait.
+ * and the next one after it at once. So a loop that hangs, or has ended, keeps nobody from his item. Many of
+ * them before one queue would make a crowd for each item: therefore all coroutines of one loop stand in a line as
+ * one waiter (loops.c), and the crowd is as large as there are loops.
  */
 #ifndef HEADRACE_GATE_H
 #define HEADRACE_GATE_H
@@ -51,6 +52,8 @@ struct hr_waiter {
     hr_line *line;             /* where it stands; NULL once it is woken or has left */
     void (*wake)(hr_waiter *); /* called once, after it has left its line, with the lock held */
     bool prompt;               /* comes back as soon as it can run: a thread */
+    ptrdiff_t stands_for;      /* how many callers: 1 for a thread */
+    bool all;                  /* woken with its whole line: one that stands for several lets each of them look */
     hr_parker parker;          /* for threads */
 };
 
@@ -59,6 +62,7 @@ typedef struct {
     hr_line putters;
     hr_line joiners;
     hr_waiter *errand; /* woken and not yet back; compared, never followed: it may be gone */
+    unsigned long alarms; /* how often a whole line was woken: who stood in none meanwhile can tell that he missed it */
     bool may_wake;     /* no errand is out and a getter or putter sleeps: ask hr_gate_wake_next */
 } hr_gate;
 
@@ -132,9 +136,11 @@ hr_gate_wake_next(hr_gate *gate, bool has_item, bool has_room, bool after_put)
 static inline void
 hr_gate_wake_all(hr_gate *gate, hr_line *line)
 {
+    gate->alarms++;
     while (line->first != NULL) {
         hr_waiter *waiter = line->first;
         hr_line_remove(waiter);
+        waiter->all = true;
         waiter->wake(waiter);
     }
     hr_gate_update(gate);

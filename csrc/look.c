@@ -113,6 +113,17 @@ hr_peek(hr_queue *queue, PyObject *unused)
     return result;
 }
 
+/* Those that sleep in a line: threads, and the coroutines that a post stands for. */
+static Py_ssize_t
+asleep(const hr_line *line)
+{
+    Py_ssize_t count = 0;
+    for (const hr_waiter *waiter = line->first; waiter != NULL; waiter = waiter->next) {
+        count += waiter->stands_for;
+    }
+    return count;
+}
+
 static PyObject *
 stats_arguments(hr_queue *queue)
 {
@@ -126,8 +137,8 @@ stats_arguments(hr_queue *queue)
         return NULL;
     }
     return Py_BuildValue("(nnOKKKnnOnn)", queue->items.count, queue->unfinished, queue->maxsize, put_total,
-                         queue->get_total, queue->dropped_total, queue->gate.getters.count,
-                         queue->gate.putters.count, queue->is_shutdown ? Py_True : Py_False, queue->delayed,
+                         queue->get_total, queue->dropped_total, asleep(&queue->gate.getters),
+                         asleep(&queue->gate.putters), queue->is_shutdown ? Py_True : Py_False, queue->delayed,
                          dead);
 }
 

@@ -1,5 +1,5 @@
 /* The module: its state, its types, and how it is executed. */
-#include "core.h"
+#include "loops.h"
 
 #include <stddef.h>
 
@@ -19,6 +19,10 @@ add_types(PyObject *module, hr_state *state)
                 || add_type(module, &hr_simple_spec, NULL, &state->simple_type, 1) < 0
                 || add_type(module, &hr_item_spec, NULL, &state->item_type, 0) < 0
                 || add_type(module, &hr_iterator_spec, NULL, &state->iterator_type, 0) < 0
+                || add_type(module, &hr_hub_spec, NULL, &state->hub_type, 1) < 0
+                || add_type(module, &hr_post_spec, NULL, &state->post_type, 1) < 0
+                || add_type(module, &hr_operation_spec, NULL, &state->operation_type, 0) < 0
+                || add_type(module, &hr_face_spec, NULL, &state->face_type, 1) < 0
              ? -1
              : 0;
 }
@@ -71,6 +75,13 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->stopped_error);
     Py_VISIT(state->envelope_type);
     Py_VISIT(state->leasing);
+    Py_VISIT(state->hub_type);
+    Py_VISIT(state->post_type);
+    Py_VISIT(state->operation_type);
+    Py_VISIT(state->face_type);
+    Py_VISIT(state->face_of);
+    Py_VISIT(state->get_waiting);
+    Py_VISIT(state->put_waiting);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_VISIT(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
     }
@@ -94,6 +105,13 @@ module_clear(PyObject *module)
     Py_CLEAR(state->stopped_error);
     Py_CLEAR(state->envelope_type);
     Py_CLEAR(state->leasing);
+    Py_CLEAR(state->hub_type);
+    Py_CLEAR(state->post_type);
+    Py_CLEAR(state->operation_type);
+    Py_CLEAR(state->face_type);
+    Py_CLEAR(state->face_of);
+    Py_CLEAR(state->get_waiting);
+    Py_CLEAR(state->put_waiting);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_CLEAR(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
     }

@@ -269,6 +269,14 @@ static PyMethodDef queue_methods[] = {
            "_expect_envelopes($self, /)\n--\n\nLook, from now on, whether an item is an envelope."),
     NOARGS("_interrupt", hr_interrupt,
            "_interrupt($self, /)\n--\n\nLet all who wait in _take and _join look at their lists."),
+    {"_watch", (PyCFunction)(void (*)(void))hr_watch, METH_FASTCALL,
+     PyDoc_STR("_watch($self, line, post, /)\n--\n\n"
+               "Have an event loop's post stand in a line (0: for items, 1: for room, 2: for join) until it is woken.")},
+    {"_unwatch", (PyCFunction)(void (*)(void))hr_unwatch, METH_FASTCALL,
+     PyDoc_STR("_unwatch($self, line, post, /)\n--\n\n"
+               "Have a post leave its line, and pass on the wake-up that it may have had.")},
+    ONEARG("_ready", hr_ready,
+           "_ready($self, line, /)\n--\n\nHow many of those who wait in a line would find something to do now."),
     ONEARG("_join", hr_join_unless, "_join($self, stop, /)\n--\n\n"
            "join() that raises once there is something in the list stop."),
     NOARGS("_repr_html_", hr_repr_html, "_repr_html_($self, /)\n--\n\nWhat notebooks show of this queue."),

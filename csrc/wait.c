@@ -21,6 +21,8 @@ waiter_new(void)
     waiter->line = NULL;
     waiter->wake = wake_thread;
     waiter->prompt = true;
+    waiter->stands_for = 1;
+    waiter->all = false;
     return waiter;
 }
 

@@ -29,6 +29,7 @@ from headrace.opening import open as open  # noqa: A004 - the name is the design
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
+    from headrace.aio.queue import AsyncQueue
     from headrace.backends.memory.dead import DeadLetter, DeadLetters
     from headrace.backends.sqlite.queue import FileQueue
     from headrace.consumers.consume import consume
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncQueue",
     "Consumer",
     "ConsumerPool",
     "Dead",
@@ -88,6 +90,7 @@ __all__ = [
 # What is not the queue itself is imported when it is first asked for: `import headrace` in place of
 # `import queue` should cost what that costs.
 _LAZY = {
+    "AsyncQueue": "aio.queue",
     "Consumer": "consumers.consumer",
     "ConsumerPool": "pool.pool",
     "Dead": "consumers.retry",

@@ -38,6 +38,10 @@ class Lease(Subscriptable[T]):
         # it in, so that an interrupt at any point leaves it to __del__, or in the queue.
         self._hand: list[Any] = []
         queue._take(None, block, timeout, self._hand)
+        self._open()
+
+    def _open(self) -> None:
+        """See what was taken into the hand."""
         envelope = self._envelope = enclosed(self._hand[0])
         self.item: T = envelope.item
         self.attempt: int = envelope.attempt

@@ -18,6 +18,7 @@ library's queues have, and to those listed here:
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from heapq import heappop, heappush
 from operator import index
@@ -543,6 +544,43 @@ class Queue:
         from headrace.backends.memory.html import queue_html
 
         return queue_html(self)
+
+    # -- event loops: see aio/post.py and csrc/loops.c -------------------------------------------
+
+    @property
+    def aio(self) -> Any:
+        """This queue for coroutines: see ``headrace.AsyncQueue``."""
+        from headrace.aio.queue import face_of
+
+        return face_of(self)
+
+    def _line(self, line: int) -> Condition:
+        return (self.not_empty, self.not_full, self.all_tasks_done)[line]
+
+    def _watch(self, line: int, post: Any) -> None:
+        """Have a post stand in a line (0: for items, 1: for room, 2: for ``join``) until it is woken.
+
+        It is woken at once if there is something to do, or if all were woken since it stood there last.
+        """
+        with self.mutex:
+            Queue._line(self, line).stand(post, Queue._ready(self, line) > 0)
+
+    def _unwatch(self, line: int, post: Any) -> None:
+        """Have a post leave its line, and pass on the wake-up that it may have had."""
+        with self.mutex:
+            condition = Queue._line(self, line)
+            condition.step_out(post)
+            if Queue._ready(self, line):
+                condition.notify()
+
+    def _ready(self, line: int) -> int:
+        """How many of those who wait in a line would find something to do now."""
+        with self.mutex:
+            if line == 0:
+                return self._qsize()
+            if line == 1:
+                return sys.maxsize if self.maxsize <= 0 else max(0, self.maxsize - self._qsize())
+            return 0 if self.unfinished_tasks else sys.maxsize
 
     # -- ending ----------------------------------------------------------------------------------
 

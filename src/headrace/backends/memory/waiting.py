@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from threading import Lock
     from typing import Any
 
+    from headrace.aio.post import Post
+
 __all__ = ["Condition", "Mutex"]
 
 
@@ -65,11 +67,35 @@ class Condition(threading.Condition):
     def __init__(self, mutex: Mutex) -> None:
         """Make a condition of *mutex*, known to the at-fork handler for as long as it lives."""
         super().__init__(mutex)
+        # Of event loops that wait here, with what each has heard of `alarms`.
+        self._posts: dict[Post, None] = {}
+        # How often all were woken.
+        self._alarms = 0
         _conditions.add(self)
 
     def waiter_count(self) -> int:
-        """How many threads are asleep here and not yet woken."""
-        return len(self._waiters)
+        """How many threads and coroutines are asleep here and not yet woken."""
+        return len(self._waiters) + sum(post.stands_for for post in list(self._posts))
+
+    def stand(self, post: Any, is_ready: bool) -> None:
+        """Have the post of an event loop stand here until the next notification. The mutex must be held.
+
+        It is woken at once if *is_ready*, or if all were notified since it stood here last.
+        """
+        missed, post.alarms = post.alarms not in (None, self._alarms), self._alarms
+        self._posts[post] = None
+        if missed or is_ready:
+            self._wake_posts(missed)
+
+    def step_out(self, post: Any) -> None:
+        """Have the post of an event loop stand here no more. The mutex must be held."""
+        self._posts.pop(post, None)
+
+    def _wake_posts(self, all: bool) -> None:  # noqa: A002 - who wait behind them
+        # All of them: whether a loop runs is not known here. Woken first: an interrupt then wakes one twice.
+        for post in list(self._posts):
+            post.wake(all)
+            self._posts.pop(post, None)
 
     def wait(self, timeout: float | None = None, unless: Callable[[], object] | None = None) -> bool:
         """Release the mutex, sleep until notified, hold the mutex again.
@@ -122,6 +148,8 @@ class Condition(threading.Condition):
         """Wake up to *n* waiters, the longest asleep first. The mutex must be held."""
         if not self._is_owned():
             raise RuntimeError("cannot notify on un-acquired lock")
+        if self._posts:
+            self._wake_posts(False)
         if not self._waiters:
             return
         try:
@@ -133,11 +161,15 @@ class Condition(threading.Condition):
     def forget_other_threads(self) -> None:
         """In a forked child: nobody waits, and nobody but this thread can hold the mutex."""
         self._waiters.clear()
+        self._posts.clear()
         if not self._is_owned():
             self._lock._at_fork_reinit()  # pyright: ignore[reportPrivateUsage]
 
     def notify_all(self) -> None:
         """Wake every waiter. The mutex must be held."""
+        self._alarms += 1
+        if self._posts:
+            self._wake_posts(True)
         self.notify(len(self._waiters))
 
 

@@ -1,0 +1,526 @@
+/* get and put of queue.aio: awaitables that need no coroutine where nothing is to be waited for.
+ *
+ * What an `await` of a coroutine function costs is for the most part the making of the coroutine. Here an object is
+ * made that acts when it is first awaited, as a coroutine does, and if the queue has an item, or room, that is all.
+ * Otherwise it makes the coroutine that waits (headrace/aio/waiting.py), and from then on is that. */
+#include "loops.h"
+
+#include <structmember.h>
+
+typedef enum { GET, PUT, NEXT } operation_kind; /* NEXT: a get that ends an `async for` with the queue */
+typedef enum { FRESH, DELEGATED, OVER } operation_state;
+
+typedef struct {
+    PyObject_HEAD
+    hr_queue *queue;
+    PyObject *item;      /* PUT: what is put; else NULL */
+    PyObject *coroutine; /* DELEGATED: what waits; else NULL */
+    operation_kind kind;
+    operation_state state;
+    bool is_running;
+} operation;
+
+/* -- letting the loop run --------------------------------------------------------------------------- */
+
+/* A coroutine that always finds an item would keep its loop for ever. So after each LOOKS operations that waited for
+ * nothing this thread looks at the clock, and when it has not let its loop run for TURN_NS the operation does so before
+ * it acts. (It may have been run by what the caller awaited otherwise: then this is one turn too many.) Where LOOKS
+ * operations take longer than that, it looks after each. */
+enum { LOOKS = 16 };
+#define TURN_NS 2000000
+
+static _Thread_local struct {
+    int left;
+    int64_t since_ns;
+} turn;
+
+static HR_NOINLINE bool
+turn_is_due(void)
+{
+    int64_t now_ns = hr_now_ns();
+    bool is_due = now_ns - turn.since_ns >= TURN_NS;
+    turn.left = is_due ? 1 : LOOKS;
+    if (is_due) {
+        bool is_first = turn.since_ns == 0;
+        turn.since_ns = now_ns;
+        return !is_first;
+    }
+    return false;
+}
+
+/* -- acting at once --------------------------------------------------------------------------------- */
+
+/* Each returns 1 when it has acted, 0 when that takes Python code or a wait, -1 with an exception set. */
+
+static int
+get_now(hr_queue *queue, PyObject **result)
+{
+    if (queue->items.count == 0 || hr_class_changed(queue) || (queue->overrides & HR_OVERRIDES_GET)) {
+        return 0;
+    }
+    *result = hr_take_bare(queue);
+    if (*result == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    hr_changed(queue, false);
+    return 1;
+}
+
+static int
+put_now(hr_queue *queue, PyObject *item, PyObject **result)
+{
+    if (queue->items.count >= queue->limit || hr_class_changed(queue) || (queue->overrides & HR_OVERRIDES_PUT)) {
+        return 0;
+    }
+    if (queue->kind == HR_PRIORITY) {
+        hr_turn no_wait = HR_TURN(0);
+        hr_outcome outcome = hr_priority_insert(queue, item, item, &no_wait);
+        if (outcome == HR_OPENED) {
+            return 0;
+        }
+        if (outcome == HR_ERROR) {
+            /* A comparison may have let others run, who filled the queue or shut it down: see what to do anew. */
+            hr_state *state = queue->state;
+            if (!PyErr_ExceptionMatches(state->full_error) && !PyErr_ExceptionMatches(state->shutdown_error)) {
+                return -1;
+            }
+            PyErr_Clear();
+            return 0;
+        }
+    }
+    else if (HR_LIKELY(hr_items_reserve(&queue->items) == 0)) {
+        hr_items_push(&queue->items, Py_NewRef(item));
+        queue->unfinished++;
+        hr_changed(queue, true);
+    }
+    else {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *result = Py_NewRef(Py_None);
+    return 1;
+}
+
+static int
+act_now(operation *self, PyObject **result)
+{
+    int acted;
+    Py_BEGIN_CRITICAL_SECTION(self->queue);
+    acted = self->kind == PUT ? put_now(self->queue, self->item, result) : get_now(self->queue, result);
+    Py_END_CRITICAL_SECTION();
+    return acted;
+}
+
+/* -- waiting ---------------------------------------------------------------------------------------- */
+
+static PyObject *
+waiting_function(hr_state *state, operation_kind kind)
+{
+    PyObject **kept = kind == PUT ? &state->put_waiting : &state->get_waiting;
+    if (*kept == NULL) {
+        PyObject *module = PyImport_ImportModule("headrace.aio.waiting");
+        *kept = module == NULL ? NULL : PyObject_GetAttrString(module, kind == PUT ? "put" : "get");
+        Py_XDECREF(module);
+    }
+    return *kept;
+}
+
+/* From now on be the coroutine that waits; with `yields` it lets the loop run before it looks. */
+static int
+delegate(operation *self, bool yields)
+{
+    PyObject *function = waiting_function(self->queue->state, self->kind);
+    if (function == NULL) {
+        return -1;
+    }
+    PyObject *arguments[4] = {NULL, (PyObject *)self->queue, yields ? Py_True : Py_False, self->item};
+    self->coroutine = PyObject_Vectorcall(function, arguments + 1,
+                                          (self->kind == PUT ? 3 : 2) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (self->coroutine == NULL) {
+        return -1;
+    }
+    self->state = DELEGATED;
+    PyObject_GC_Track(self);
+    return 0;
+}
+
+static void
+end(operation *self)
+{
+    if (self->state == DELEGATED) {
+        PyObject_GC_UnTrack(self);
+    }
+    self->state = OVER;
+    Py_CLEAR(self->item);
+    Py_CLEAR(self->coroutine);
+}
+
+/* In an `async for`, the end of the queue is the end of the loop. */
+static PySendResult
+failed(operation *self)
+{
+    end(self);
+    if (self->kind == NEXT && PyErr_ExceptionMatches(self->queue->state->shutdown_error)) {
+        PyErr_SetNone(PyExc_StopAsyncIteration);
+    }
+    return PYGEN_ERROR;
+}
+
+static PySendResult
+refuse_second_awaiter(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "this get() or put() is being awaited already");
+    return PYGEN_ERROR;
+}
+
+static PySendResult
+operation_send(operation *self, PyObject *value, PyObject **result)
+{
+    *result = NULL;
+    if (self->state == FRESH) {
+        if (value != Py_None) {
+            PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
+            return PYGEN_ERROR;
+        }
+        bool yields = --turn.left <= 0 && turn_is_due();
+        int acted = yields ? 0 : act_now(self, result);
+        if (HR_LIKELY(acted > 0)) {
+            end(self);
+            return PYGEN_RETURN;
+        }
+        if (acted < 0 || delegate(self, yields) < 0) {
+            return failed(self);
+        }
+    }
+    else if (self->state == OVER) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited get() or put()");
+        return PYGEN_ERROR;
+    }
+    if (self->is_running) {
+        return refuse_second_awaiter();
+    }
+    self->is_running = true;
+    PySendResult sent = PyIter_Send(self->coroutine, value, result);
+    self->is_running = false;
+    if (sent == PYGEN_RETURN) {
+        end(self);
+    }
+    return sent == PYGEN_ERROR ? failed(self) : sent;
+}
+
+/* A returned value as the exception that the methods of a coroutine raise for it. */
+static PyObject *
+stop_with(PyObject *value)
+{
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    if (stop != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, stop);
+        Py_DECREF(stop);
+    }
+    Py_DECREF(value);
+    return NULL;
+}
+
+static PyObject *
+operation_send_method(operation *self, PyObject *value)
+{
+    PyObject *result;
+    PySendResult sent = operation_send(self, value, &result);
+    return sent == PYGEN_RETURN ? stop_with(result) : result;
+}
+
+static PyObject *
+operation_next(operation *self)
+{
+    return operation_send_method(self, Py_None);
+}
+
+static PyObject *
+operation_throw(operation *self, PyObject *arguments)
+{
+    PyObject *result = NULL;
+    if (self->is_running) {
+        refuse_second_awaiter();
+        return NULL;
+    }
+    if (self->state == DELEGATED) {
+        PyObject *throw = PyObject_GetAttrString(self->coroutine, "throw");
+        self->is_running = true;
+        result = throw == NULL ? NULL : PyObject_CallObject(throw, arguments);
+        self->is_running = false;
+        Py_XDECREF(throw);
+    }
+    else {
+        /* As a generator that was not begun does: what is thrown comes out, and nothing was done. */
+        PyObject *type, *value = NULL, *traceback = NULL;
+        if (!PyArg_ParseTuple(arguments, "O|OO:throw", &type, &value, &traceback)) {
+            return NULL;
+        }
+        if (PyExceptionInstance_Check(type)) {
+            PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+        }
+        else if (PyExceptionClass_Check(type)) {
+            PyErr_SetObject(type, value == Py_None ? NULL : value);
+        }
+        else {
+            PyErr_SetString(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException");
+            return NULL;
+        }
+    }
+    if (result == NULL) {
+        failed(self);
+    }
+    return result;
+}
+
+static PyObject *
+operation_close(operation *self, PyObject *unused)
+{
+    (void)unused;
+    if (self->is_running) {
+        refuse_second_awaiter();
+        return NULL;
+    }
+    if (self->state != DELEGATED) {
+        end(self);
+        Py_RETURN_NONE;
+    }
+    self->is_running = true;
+    PyObject *result = PyObject_CallMethod(self->coroutine, "close", NULL);
+    self->is_running = false;
+    end(self);
+    return result;
+}
+
+static PyObject *
+operation_await(operation *self)
+{
+    return Py_NewRef((PyObject *)self);
+}
+
+static int
+operation_traverse(operation *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)self->queue);
+    Py_VISIT(self->item);
+    Py_VISIT(self->coroutine);
+    return 0;
+}
+
+static int
+operation_clear(operation *self)
+{
+    Py_CLEAR(self->item);
+    Py_CLEAR(self->coroutine);
+    return 0;
+}
+
+/* As for a coroutine: most often somebody forgot the `await`. */
+static HR_NOINLINE void
+warn_of_unawaited(operation *self)
+{
+    static const char *const names[] = {"get", "put", "__anext__"};
+    PyObject *pending = hr_fetch_exception();
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "'AsyncQueue.%s' was never awaited", names[self->kind]) < 0) {
+        PyErr_WriteUnraisable((PyObject *)Py_TYPE(self));
+    }
+    hr_restore_exception(pending);
+}
+
+static void
+operation_dealloc(operation *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->state == DELEGATED) {
+        PyObject_GC_UnTrack(self);
+    }
+    else if (self->state == FRESH) {
+        warn_of_unawaited(self);
+    }
+    Py_XDECREF((PyObject *)self->queue);
+    Py_XDECREF(self->item);
+    Py_XDECREF(self->coroutine);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef operation_methods[] = {
+    {"send", (PyCFunction)(void (*)(void))operation_send_method, METH_O, NULL},
+    {"throw", (PyCFunction)(void (*)(void))operation_throw, METH_VARARGS, NULL},
+    {"close", (PyCFunction)(void (*)(void))operation_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef operation_members[] = {
+    {"cr_await", T_OBJECT, offsetof(operation, coroutine), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot operation_slots[] = {
+    {Py_tp_doc, "What get and put of an AsyncQueue return: await it, once."},
+    {Py_tp_dealloc, operation_dealloc},
+    {Py_tp_traverse, operation_traverse},
+    {Py_tp_clear, operation_clear},
+    {Py_tp_methods, operation_methods},
+    {Py_tp_members, operation_members},
+    {Py_tp_iter, operation_await},
+    {Py_tp_iternext, operation_next},
+    {Py_am_await, operation_await},
+    {Py_am_send, operation_send},
+    {0, NULL},
+};
+
+PyType_Spec hr_operation_spec = {
+    .name = "headrace.backends.memory._core.Operation",
+    .basicsize = sizeof(operation),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = operation_slots,
+};
+
+/* -- the face --------------------------------------------------------------------------------------- */
+
+/* The base of queue.aio for queues of this module: what is fast. The rest is headrace/aio/queue.py. */
+typedef struct {
+    PyObject_HEAD
+    hr_queue *queue;
+} face;
+
+static PyObject *
+operation_of(face *self, operation_kind kind, PyObject *item)
+{
+    operation *made = PyObject_GC_New(operation, self->queue->state->operation_type);
+    if (made == NULL) {
+        return NULL;
+    }
+    /* Not tracked by the collector before it waits: until then it lives for an instant. */
+    made->queue = HR_QUEUE(Py_NewRef((PyObject *)self->queue));
+    made->item = Py_XNewRef(item);
+    made->coroutine = NULL;
+    made->kind = kind;
+    made->state = FRESH;
+    made->is_running = false;
+    return (PyObject *)made;
+}
+
+/* By the coroutine function of that name of the subclass. */
+static PyObject *
+call_general(face *self, const char *name, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)self, name);
+    PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, arguments, (size_t)count, keywords);
+    Py_XDECREF(method);
+    return result;
+}
+
+static PyObject *
+face_get(face *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return HR_LIKELY(count == 0 && keywords == NULL) ? operation_of(self, GET, NULL)
+                                                     : call_general(self, "_get_within", arguments, count, keywords);
+}
+
+static PyObject *
+face_put(face *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return HR_LIKELY(count == 1 && keywords == NULL) ? operation_of(self, PUT, arguments[0])
+                                                     : call_general(self, "_put_within", arguments, count, keywords);
+}
+
+static PyObject *
+face_next(face *self, PyObject *unused)
+{
+    (void)unused;
+    return operation_of(self, NEXT, NULL);
+}
+
+static PyObject *
+face_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    (void)keywords;
+    PyObject *module = PyType_GetModuleByDef(type, &hr_module);
+    if (module == NULL) {
+        return NULL;
+    }
+    hr_state *state = PyModule_GetState(module);
+    PyObject *queue = PyTuple_GET_SIZE(arguments) > 0 ? PyTuple_GET_ITEM(arguments, 0) : NULL;
+    if (queue == NULL || !PyObject_TypeCheck(queue, state->queue_type)) {
+        PyErr_SetString(PyExc_TypeError, "an asynchronous face is made of a queue");
+        return NULL;
+    }
+    face *self = (face *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->queue = HR_QUEUE(Py_NewRef(queue));
+    }
+    return (PyObject *)self;
+}
+
+static int
+face_traverse(face *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)self->queue);
+    return 0;
+}
+
+/* No tp_clear: its methods need the queue, and the queue does not refer to it. */
+
+static void
+face_dealloc(face *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF((PyObject *)self->queue);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef face_methods[] = {
+    {"get", (PyCFunction)(void (*)(void))face_get, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("get($self, /, timeout=None)\n--\n\n"
+               "Take the next item out, waiting for one: await it. See AsyncQueue.get.")},
+    {"put", (PyCFunction)(void (*)(void))face_put, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("put($self, /, item, timeout=None, **more)\n--\n\n"
+               "Put item, waiting for room: await it. See AsyncQueue.put.")},
+    {"_next", (PyCFunction)(void (*)(void))face_next, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef face_members[] = {
+    {"_queue", T_OBJECT_EX, offsetof(face, queue), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot face_slots[] = {
+    {Py_tp_doc, "What is fast of queue.aio."},
+    {Py_tp_new, face_new},
+    {Py_tp_dealloc, face_dealloc},
+    {Py_tp_traverse, face_traverse},
+    {Py_tp_methods, face_methods},
+    {Py_tp_members, face_members},
+    {0, NULL},
+};
+
+PyType_Spec hr_face_spec = {
+    .name = "headrace.backends.memory._core.Face",
+    .basicsize = sizeof(face),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = face_slots,
+};
+
+/* queue.aio */
+PyObject *
+hr_aio(PyObject *self, void *unused)
+{
+    (void)unused;
+    hr_state *state = HR_QUEUE(self)->state;
+    if (state->face_of == NULL) {
+        PyObject *module = PyImport_ImportModule("headrace.aio.queue");
+        state->face_of = module == NULL ? NULL : PyObject_GetAttrString(module, "face_of");
+        Py_XDECREF(module);
+        if (state->face_of == NULL) {
+            return NULL;
+        }
+    }
+    return PyObject_CallOneArg(state->face_of, self);
+}

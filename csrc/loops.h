@@ -1,0 +1,38 @@
+/* How event loops wait before queues: see loops.c. */
+#ifndef HEADRACE_LOOPS_H
+#define HEADRACE_LOOPS_H
+
+#include "core.h"
+
+typedef struct hr_post hr_post;
+
+/* Where the posts of one event loop leave word that they were woken. */
+typedef struct {
+    PyObject_HEAD
+    hr_post *first; /* those that were woken and not collected, each with a reference that this list holds */
+    hr_post *last;
+    int fd;             /* written to, to wake the loop; -1: `callback` is called in its place */
+    bool has_rung;      /* and was not collected since: a burst of wake-ups rings once */
+    PyObject *callback; /* or NULL */
+#ifdef Py_GIL_DISABLED
+    atomic_flag lock; /* of what is above; held for a few instructions */
+#endif
+} hr_hub;
+
+/* One event loop before one line of one queue. */
+struct hr_post {
+    PyObject_HEAD
+    hr_waiter waiter;
+    hr_hub *hub;
+    hr_queue *queue;    /* while it stands in a line; else NULL */
+    long process;       /* the one in which it stands there */
+    unsigned long alarms; /* of the gate that it has heard of */
+    bool has_stood;
+    hr_post *next;      /* in the hub's list */
+    bool is_woken;      /* is in the hub's list */
+};
+
+extern PyType_Spec hr_hub_spec;
+extern PyType_Spec hr_post_spec;
+
+#endif

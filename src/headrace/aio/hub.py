@@ -1,0 +1,271 @@
+"""Hubs: what wakes the coroutines of one event loop, from any thread.
+
+A hub belongs to one running loop of ``asyncio`` (``uvloop``'s too) or one run of ``trio``. Its posts (``post.py``) are
+woken by whoever changes a queue; the first of a burst writes to a descriptor that the loop watches, and the loop then
+lets all posts that were woken look. So a wake-up runs none of the loop's code in another thread, and a burst of them
+costs one system call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+from contextlib import suppress
+from time import monotonic
+from weakref import WeakKeyDictionary, ref
+
+from headrace.backends.memory import loops
+from headrace.errors import NotSupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from headrace.aio.post import Post
+
+__all__ = ["Hub", "here"]
+
+
+class Bell:
+    """A descriptor that others write to and a loop watches: an eventfd where there is one, else a pair of sockets."""
+
+    def __init__(self) -> None:
+        self._sockets: tuple[socket.socket, ...] = ()
+        if hasattr(os, "eventfd"):
+            self.reader = self.writer = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self._sockets = socket.socketpair()
+            for end in self._sockets:
+                end.setblocking(False)
+            self.reader, self.writer = (end.fileno() for end in self._sockets)
+
+    def silence(self) -> None:
+        """Take out what was written."""
+        with suppress(BlockingIOError):
+            while len(os.read(self.reader, 4096)) == 4096:
+                pass
+
+    def __del__(self) -> None:
+        if self._sockets:
+            for end in self._sockets:
+                end.close()
+        else:
+            os.close(self.reader)
+
+
+class Hub(loops.Hub):
+    """The waiting coroutines of one loop. Everything but the wake-up of a post is done in the loop's thread."""
+
+    posts: dict[tuple[int, int], Post]
+
+    def __new__(cls, bell: Bell | None, callback: Callable[[], object] | None = None) -> Hub:
+        """A hub that is woken by a bell, or else by calling *callback* in any thread."""
+        self = super().__new__(cls, -1, callback) if bell is None else super().__new__(cls, bell.writer)
+        self.bell = bell
+        # Those with coroutines that wait, by queue and line.
+        self.posts = {}
+        self.process = os.getpid()
+        return self
+
+    def __init__(self, bell: Bell | None, callback: Callable[[], object] | None = None) -> None:
+        """Nothing more."""
+
+    def ring_out(self) -> None:
+        """Let the posts that were woken look. Called by the loop."""
+        if self.bell is not None:
+            self.bell.silence()
+        for post in self.collect():
+            post.deliver()
+
+    # -- what the libraries do each in its way ---------------------------------------------------
+
+    def sleeper(self) -> Any:
+        """What one coroutine sleeps on, once."""
+        raise NotImplementedError
+
+    async def sleep(self, sleeper: Any, deadline: float | None) -> None:
+        """Sleep until roused, or until *deadline* on the monotonic clock."""
+        raise NotImplementedError
+
+    def rouse(self, sleeper: Any) -> bool:
+        """End the sleep. False if the loop is closed, and nobody will ever look."""
+        raise NotImplementedError
+
+    async def turn(self) -> None:
+        """Let the loop do what else it has to do."""
+        raise NotImplementedError
+
+
+def expire(sleeper: asyncio.Future[None]) -> None:
+    """The time is up."""
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+class AsyncioHub(Hub):
+    """Of a loop of asyncio, or of one that is like it."""
+
+    def __init__(self, bell: Bell | None, callback: Callable[[], object] | None = None) -> None:
+        """Belong to the running loop."""
+        self.loop = ref(asyncio.get_running_loop())
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> AsyncioHub:
+        """A new one for the running *loop*."""
+        bell = Bell()
+        hub = cls(bell)
+        try:
+            loop.add_reader(bell.reader, hub.ring_out)
+        except NotImplementedError:  # Windows, where loops wait for completions
+            hub = None  # type: ignore[assignment]
+            weak = ref(loop)
+
+            def call() -> None:
+                loop = weak()
+                if loop is not None and hub is not None:
+                    loop.call_soon_threadsafe(hub.ring_out)
+
+            hub = cls(None, call)
+        return hub
+
+    def sleeper(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    async def sleep(self, sleeper: asyncio.Future[None], deadline: float | None) -> None:
+        if deadline is None:
+            await sleeper
+            return
+        alarm = asyncio.get_running_loop().call_later(max(0.0, deadline - monotonic()), expire, sleeper)
+        try:
+            await sleeper
+        finally:
+            alarm.cancel()
+
+    def rouse(self, sleeper: asyncio.Future[None]) -> bool:
+        if not sleeper.done():
+            try:
+                sleeper.set_result(None)
+            except RuntimeError:  # the loop is closed
+                return False
+        return True
+
+    async def turn(self) -> None:
+        await asyncio.sleep(0)
+
+
+class TrioSleeper:
+    """A task of trio that sleeps, or does not yet."""
+
+    __slots__ = ("is_roused", "task")
+
+    def __init__(self) -> None:
+        self.task: Any = None
+        self.is_roused = False
+
+
+class TrioHub(Hub):
+    """Of one run of trio."""
+
+    def __init__(self, bell: Bell | None, callback: Callable[[], object] | None = None) -> None:
+        """Belong to the run that is at work."""
+        import trio
+
+        self.trio = trio
+
+    async def pump(self) -> None:
+        """A system task: hears the bell for as long as the run lasts."""
+        assert self.bell is not None
+        while True:
+            await self.trio.lowlevel.wait_readable(self.bell.reader)
+            self.ring_out()
+
+    def sleeper(self) -> TrioSleeper:
+        return TrioSleeper()
+
+    async def sleep(self, sleeper: TrioSleeper, deadline: float | None) -> None:
+        trio = self.trio
+        if sleeper.is_roused:
+            await trio.lowlevel.checkpoint()
+            return
+
+        def abort(_: object) -> Any:
+            sleeper.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        sleeper.task = trio.lowlevel.current_task()
+        if deadline is None:
+            await trio.lowlevel.wait_task_rescheduled(abort)
+            return
+        with trio.move_on_after(max(0.0, deadline - monotonic())):
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def rouse(self, sleeper: TrioSleeper) -> bool:
+        sleeper.is_roused = True
+        task, sleeper.task = sleeper.task, None
+        if task is not None:
+            self.trio.lowlevel.reschedule(task)
+        return True
+
+    async def turn(self) -> None:
+        await self.trio.lowlevel.checkpoint()
+
+
+class _Here(threading.local):
+    """The hub of this thread's last loop."""
+
+    hub: AsyncioHub | None = None
+    process: int = 0
+
+
+_here = _Here()
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioHub] = WeakKeyDictionary()
+_trio_hub: Any = None
+
+
+def here() -> Hub:
+    """The hub of the event loop that runs in this thread.
+
+    Raises:
+        RuntimeError: none runs.
+    """
+    if "trio" in sys.modules:
+        hub = _trio_here()
+        if hub is not None:
+            return hub
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "no event loop is running here: await the queue's aio methods in asyncio, uvloop, trio or anyio"
+        ) from None
+    known = _here.hub
+    if known is not None and known.loop() is loop and known.process == os.getpid():
+        return known
+    hub = _hubs.get(loop)
+    if hub is None or hub.process != os.getpid():
+        hub = _hubs[loop] = AsyncioHub.of(loop)
+    _here.hub = hub
+    return hub
+
+
+def _trio_here() -> Hub | None:
+    """The hub of the run of trio that this is called in; None if it is called in none."""
+    global _trio_hub
+    import trio
+
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return None
+    if _trio_hub is None:
+        _trio_hub = trio.lowlevel.RunVar("headrace hub", None)
+    hub: TrioHub | None = _trio_hub.get()
+    if hub is None or hub.process != os.getpid():
+        hub = TrioHub(Bell())
+        _trio_hub.set(hub)
+        trio.lowlevel.spawn_system_task(hub.pump, name="headrace hub")
+    return hub

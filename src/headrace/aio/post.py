@@ -1,0 +1,112 @@
+"""Posts: where the coroutines of one loop wait for one thing of one queue."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from headrace.backends.memory import loops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from headrace.aio.hub import Hub
+
+__all__ = ["GETTERS", "JOINERS", "PUTTERS", "Post", "post_of"]
+
+# The lines of a queue.
+GETTERS, PUTTERS, JOINERS = range(3)
+
+
+class Post(loops.Post):
+    """Stands in a line of a queue for the coroutines of a loop that wait there, which it rouses in their order.
+
+    A post that was woken rouses as many as find something to do. It stands in the line again when those are back and
+    others still sleep: they are in the same loop, so one that is roused comes back unless the loop has ended, and then
+    nobody else here wants anything any more.
+
+    Only the loop's thread calls this, save for ``wake``; and a destructor, when the loop has ended.
+    """
+
+    __slots__ = ("alarms", "hub", "line", "queue", "roused", "sleepers")
+
+    def __new__(cls, hub: Hub, queue: Any, line: int) -> Post:
+        self = super().__new__(cls, hub)
+        self.hub = hub
+        self.queue = queue
+        self.line = line
+        # Asleep, the longest first.
+        self.sleepers: OrderedDict[Any, None] = OrderedDict()
+        # How many were roused and are not back.
+        self.roused = 0
+        # For queues that run in Python: how many times all were woken that this one has heard of.
+        self.alarms: int | None = None
+        return self
+
+    def enter(self) -> Any:
+        """Begin to wait: what is returned may be slept on. From now on a change of the queue is noticed."""
+        sleeper = self.hub.sleeper()
+        self.sleepers[sleeper] = None
+        self.stands_for = len(self.sleepers)
+        if not self.roused:
+            self.queue._watch(self.line, self)
+        return sleeper
+
+    def enter_again(self, sleeper: Any) -> Any:
+        """The same for one who was roused and found nothing: at the front."""
+        if sleeper in self.sleepers:  # its time is up
+            return sleeper
+        self.roused -= 1
+        again = self.hub.sleeper()
+        self.sleepers[again] = None
+        self.sleepers.move_to_end(again, last=False)
+        self.deliver()
+        return again
+
+    def leave(self, sleeper: Any) -> None:
+        """Be back, however the wait ended. What it was roused for and has not taken is another's."""
+        if sleeper in self.sleepers:
+            del self.sleepers[sleeper]
+        else:
+            self.roused -= 1
+        if self.sleepers:
+            self.deliver()
+        elif not self.roused:
+            if self.hub.posts.get((id(self.queue), self.line)) is self:
+                del self.hub.posts[id(self.queue), self.line]
+            self.queue._unwatch(self.line, self)
+
+    def deliver(self) -> None:
+        """Rouse those who find something to do, and stand in the line for the others."""
+        sleepers = self.sleepers
+        if self.take_all():
+            count = len(sleepers)
+        elif sleepers:
+            count = min(self.queue._ready(self.line) - self.roused, len(sleepers))
+        else:
+            return
+        for _ in range(count):
+            sleeper, _none = sleepers.popitem(last=False)
+            self.roused += 1
+            if not self.hub.rouse(sleeper):
+                self.end()
+                return
+        if sleepers:
+            self.stands_for = len(sleepers)
+            if not self.roused:
+                self.queue._watch(self.line, self)
+
+    def end(self) -> None:
+        """The loop is closed: nobody here will ever look. Others shall."""
+        self.sleepers.clear()
+        self.hub.posts.pop((id(self.queue), self.line), None)
+        self.queue._unwatch(self.line, self)
+
+
+def post_of(hub: Hub, queue: Any, line: int) -> Post:
+    """The post of *hub* before that line of *queue*, which is made if nobody waits there yet."""
+    key = (id(queue), line)
+    post = hub.posts.get(key)
+    if post is None:
+        post = hub.posts[key] = Post(hub, queue, line)
+    return post

@@ -1,0 +1,348 @@
+"""``AsyncQueue``: the asynchronous face of a queue, ``queue.aio``."""
+
+from __future__ import annotations
+
+from operator import index
+
+from headrace.aio.errors import as_asynchronous
+from headrace.aio.items import AsyncItem, AsyncItems, AsyncLease
+from headrace.aio.post import GETTERS, PUTTERS
+from headrace.aio.waiting import join, wait_until
+from headrace.backends import memory
+from headrace.backends.memory.python import deadline_after
+from headrace.errors import Empty, Full, HeadraceError, ShutDown
+from headrace.generic import Subscriptable, T
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from headrace.contract import Stats
+
+__all__ = ["AsyncQueue", "LifoQueue", "PriorityQueue", "face_of"]
+
+
+class AsyncQueue(Subscriptable[T]):
+    """A queue for coroutines, with the names and the behaviour of ``asyncio.Queue`` in Python 3.13, and more.
+
+    ``queue.aio`` is the asynchronous face of *queue*: the same items, the same bound, the same tasks. One queue serves
+    any number of threads, by its blocking methods, and of event loops in any threads (asyncio, uvloop, trio, anyio) at
+    a time. ``AsyncQueue(maxsize)`` makes a queue for programs without threads; ``sync`` is its blocking face.
+
+    **Cancelling** a method that waits is safe at every point: a get that is cancelled has taken nothing, and a put has
+    put nothing. **Order**: who waits in one loop is served in the order of arrival; between loops and threads, and
+    against callers that do not have to wait, whoever is first there.
+
+    **Fairness**: a method that has nothing to wait for returns without letting the loop run, save that after some
+    milliseconds of such calls one lets it run once before it acts. So a coroutine that never finds its queue empty
+    starves nobody.
+
+    Args:
+        maxsize: how many items may wait; 0 or less is no bound.
+
+    Errors are those of the blocking face and of ``asyncio`` at once: ``QueueEmpty`` is a ``queue.Empty`` too.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _queue: Any
+
+    def __new__(cls, maxsize: int = 0) -> AsyncQueue[T]:
+        """A new queue, or rather its face."""
+        if cls is AsyncQueue:
+            return face_of(memory.Queue(maxsize))
+        self: AsyncQueue[T] = object.__new__(cls)  # a subclass
+        self._queue = memory.Queue(maxsize)
+        return self
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *arguments: Any) -> None:
+            """Nothing more: see ``__new__``."""
+
+    @property
+    def sync(self) -> Any:
+        """The blocking face of this queue, for threads."""
+        return self._queue
+
+    # -- putting ---------------------------------------------------------------------------------
+
+    async def put(self, item: T, timeout: float | None = None, **more: Any) -> None:
+        """Put *item*, waiting for room.
+
+        Args:
+            item: anything that the queue takes.
+            timeout: seconds to wait for room; None waits for as long as it takes.
+            more: what else the ``put`` of this queue has, as ``priority=``.
+
+        Raises:
+            QueueFull: no room within the timeout.
+            QueueShutDown: the queue is shut down, or was while this call waited.
+            ValueError: *timeout* is negative.
+        """
+        await self._put_within(item, timeout, **more)
+
+    async def _put_within(self, item: T, timeout: float | None = None, **more: Any) -> None:
+        try:
+            deadline = deadline_after(timeout)
+            await wait_until(
+                self._queue, PUTTERS, lambda: self._queue.put(item, block=False, **more), Full, deadline
+            )
+        except HeadraceError as error:
+            raise as_asynchronous(error) from None
+
+    def put_nowait(self, item: T, **more: Any) -> None:
+        """Put *item* if there is room now, else raise ``QueueFull``."""
+        try:
+            self._queue.put_nowait(item, **more)
+        except HeadraceError as error:
+            raise as_asynchronous(error) from None
+
+    async def put_many(self, items: Iterable[T], timeout: float | None = None) -> None:
+        """Put all *items* in order, as room is found. Items of other producers may come in between.
+
+        If it is cancelled, or the time is up, some of the items are in: an exception says in ``put_count`` how many
+        (a cancellation too, in 3.11 and later, as an attribute).
+
+        Raises:
+            QueueFull: out of room and of time. ``put_count`` items are in.
+            QueueShutDown: the queue is shut down, with ``put_count`` likewise.
+        """
+        deadline = deadline_after(timeout)
+        rest = items if isinstance(items, (list, tuple)) else list(items)
+        count = 0
+
+        def attempt() -> None:
+            nonlocal count
+            try:
+                self._queue.put_many(rest[count:] if count else rest, False)
+            except Full as error:
+                count += error.put_count
+                raise
+
+        try:
+            await wait_until(self._queue, PUTTERS, attempt, Full, deadline)
+        except BaseException as error:
+            if isinstance(error, ShutDown):
+                count += error.put_count
+            try:
+                error.put_count = count  # type: ignore[attr-defined]
+            except AttributeError:
+                pass
+            if isinstance(error, HeadraceError):
+                raise as_asynchronous(error) from None
+            raise
+
+    # -- getting ---------------------------------------------------------------------------------
+
+    async def get(self, timeout: float | None = None) -> T:
+        """Take the next item out, waiting for one.
+
+        Args:
+            timeout: seconds to wait for an item; None waits for as long as it takes.
+
+        Raises:
+            QueueEmpty: no item within the timeout.
+            QueueShutDown: the queue is shut down and has no item left.
+            ValueError: *timeout* is negative.
+        """
+        return await self._get_within(timeout)
+
+    async def _get_within(self, timeout: float | None = None) -> Any:
+        try:
+            return await wait_until(self._queue, GETTERS, self._queue.get_nowait, Empty, deadline_after(timeout))
+        except HeadraceError as error:
+            raise as_asynchronous(error) from None
+
+    def get_nowait(self) -> T:
+        """Take the next item if one is there now, else raise ``QueueEmpty``."""
+        try:
+            item: T = self._queue.get_nowait()
+            return item
+        except HeadraceError as error:
+            raise as_asynchronous(error) from None
+
+    async def get_many(self, max_items: int, timeout: float | None = None) -> list[T]:
+        """Take up to *max_items* items, in order, waiting only for the first. Raises as ``get``.
+
+        The caller owes a ``task_done`` for each: ``task_done(len(items))``.
+        """
+        if index(max_items) < 1:
+            raise ValueError(f"'max_items' must be at least 1, not {max_items!r}")
+        queue = self._queue
+        try:
+            items: list[T] = await wait_until(
+                queue, GETTERS, lambda: queue.get_many(max_items, False), Empty, deadline_after(timeout)
+            )
+            return items
+        except HeadraceError as error:
+            raise as_asynchronous(error) from None
+
+    async def _next(self) -> Any:
+        try:
+            return await self.get()
+        except ShutDown:
+            raise StopAsyncIteration from None
+
+    def __aiter__(self) -> AsyncItems[T]:
+        """Get items until the queue is shut down and drained. The caller owes each a ``task_done``."""
+        return AsyncItems(self)
+
+    def item(self, timeout: float | None = None) -> AsyncItem[T]:
+        """``async with queue.aio.item() as item``: gets on entering, settles on leaving whatever happens."""
+        return AsyncItem(self, timeout)
+
+    def lease(self, timeout: float | None = None) -> AsyncLease[T]:
+        """``async with queue.aio.lease() as lease``: the next item under a lease; see ``headrace.Lease``.
+
+        The item is done when the block ends, and is given back to the queue when the block raises or is cancelled.
+        ``lease = await queue.aio.lease()`` is a lease to settle by hand.
+        """
+        return AsyncLease(self, timeout)
+
+    async def _take(self, stop: list[Any] | None, timeout: float | None = None) -> Any:
+        """The next item as it lies in the queue: see ``contract.LeasingContract``."""
+        queue = self._queue
+        hand: list[Any] = []
+
+        def attempt() -> Any:
+            queue._take(stop, False, None, hand)
+            return hand[0]
+
+        return await wait_until(queue, GETTERS, attempt, Empty, deadline_after(timeout))
+
+    # -- settling and ending ---------------------------------------------------------------------
+
+    def task_done(self, count: int = 1) -> None:
+        """Say that the work on *count* items that were taken is complete.
+
+        Raises ValueError, and settles nothing, when there are not so many unfinished items.
+        """
+        self._queue.task_done(count)
+
+    async def join(self, timeout: float | None = None) -> None:
+        """Wait until every item that was put has been settled by ``task_done``.
+
+        Raises:
+            TimeoutError: items are unfinished after *timeout* seconds.
+        """
+        await join(self._queue, timeout)
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the queue down: puts raise ``QueueShutDown`` from now on, gets once it is empty.
+
+        With *immediate* the waiting items are dropped, each counted as done.
+        """
+        self._queue.shutdown(immediate)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    @property
+    def maxsize(self) -> int:
+        """How many items may wait; 0 or less is no bound."""
+        maxsize: int = self._queue.maxsize
+        return maxsize
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the queue was shut down."""
+        return bool(self._queue.is_shutdown)
+
+    @property
+    def dead(self) -> Any:
+        """The items that failed for good: see ``headrace.DeadLetters``."""
+        return self._queue.dead
+
+    def qsize(self) -> int:
+        """How many items wait now."""
+        size: int = self._queue.qsize()
+        return size
+
+    def empty(self) -> bool:
+        """Whether no item waits now."""
+        return bool(self._queue.empty())
+
+    def full(self) -> bool:
+        """Whether ``put`` would wait now."""
+        return bool(self._queue.full())
+
+    def peek(self) -> T:
+        """The item that ``get`` would take now, left where it is; ``QueueEmpty`` if none is there."""
+        try:
+            item: T = self._queue.peek()
+            return item
+        except HeadraceError as error:
+            raise as_asynchronous(error) from None
+
+    def stats(self) -> Stats:
+        """The counters of this queue at one instant. Coroutines that wait are counted with the threads."""
+        stats: Stats = self._queue.stats()
+        return stats
+
+    def __len__(self) -> int:
+        return self.qsize()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._queue
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncQueue) and self._queue is other._queue
+
+    def __hash__(self) -> int:
+        return hash((AsyncQueue, id(self._queue)))
+
+    def __repr__(self) -> str:
+        return f"<aio of {self._queue!r}>"
+
+
+class PlainFace(AsyncQueue[T]):
+    """The face of a queue that has no faster one."""
+
+    __slots__ = ("__weakref__", "_queue")
+
+    def __new__(cls, queue: Any) -> PlainFace[T]:  # type: ignore[misc]
+        self: PlainFace[T] = object.__new__(cls)
+        self._queue = queue
+        return self
+
+
+if memory.implementation == "c":
+    from headrace.backends.memory._core import Face
+
+    # mypy: the base's methods are coroutine functions, these return awaitables that are as good.
+    class FastFace(Face, AsyncQueue[T]):  # type: ignore[misc]
+        """The face of a queue of the C core: ``get`` and ``put`` are in C where nothing is to be waited for."""
+
+        __slots__ = ("__weakref__",)
+
+
+def face_of(queue: Any) -> AsyncQueue[Any]:
+    """``queue.aio`` of a queue in memory."""
+    if memory.implementation == "c" and isinstance(queue, memory.Queue):
+        return FastFace(queue)
+    return PlainFace(queue)
+
+
+class LifoQueue(AsyncQueue[T]):
+    """``AsyncQueue`` that is last in, first out: as ``asyncio.LifoQueue``."""
+
+    __slots__ = ()
+
+    def __new__(cls, maxsize: int = 0) -> AsyncQueue[T]:  # type: ignore[misc]
+        """A new queue, or rather its face."""
+        return face_of(memory.LifoQueue(maxsize))
+
+
+class PriorityQueue(AsyncQueue[T]):
+    """``AsyncQueue`` that gives the lowest item first: as ``asyncio.PriorityQueue``; ``put(item, priority=...)``."""
+
+    __slots__ = ()
+
+    def __new__(cls, maxsize: int = 0) -> AsyncQueue[T]:  # type: ignore[misc]
+        """A new queue, or rather its face."""
+        return face_of(memory.PriorityQueue(maxsize))
