@@ -18,6 +18,7 @@ typedef struct {
     operation_kind kind;
     operation_state state;
     bool is_running;
+    PyObject *stop; /* what carried the result to the awaiter, or NULL */
 } operation;
 
 /* -- letting the loop run --------------------------------------------------------------------------- */
@@ -29,23 +30,24 @@ typedef struct {
 enum { LOOKS = 16 };
 #define TURN_NS 2000000
 
-static _Thread_local struct {
-    int left;
-    int64_t since_ns;
-} turn;
+/* With the GIL all threads share the count: whoever runs when it ends lets his loop run, and no thread runs for longer
+ * than a few times TURN_NS without another one running in between. */
+#ifdef Py_GIL_DISABLED
+static _Thread_local hr_turns turns_of_thread;
+#define TURNS(state) (&turns_of_thread)
+#else
+#define TURNS(state) (&(state)->turns)
+#endif
 
 static HR_NOINLINE bool
-turn_is_due(void)
+turn_is_due(hr_turns *turns)
 {
     int64_t now_ns = hr_now_ns();
-    bool is_due = now_ns - turn.since_ns >= TURN_NS;
-    turn.left = is_due ? 1 : LOOKS;
-    if (is_due) {
-        bool is_first = turn.since_ns == 0;
-        turn.since_ns = now_ns;
-        return !is_first;
-    }
-    return false;
+    bool is_first = turns->since_ns == 0;
+    bool is_due = now_ns - turns->since_ns >= TURN_NS;
+    turns->left = is_due ? 1 : LOOKS;
+    turns->since_ns = is_due ? now_ns : turns->since_ns;
+    return is_due && !is_first;
 }
 
 /* -- acting at once --------------------------------------------------------------------------------- */
@@ -182,7 +184,8 @@ operation_send(operation *self, PyObject *value, PyObject **result)
             PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
             return PYGEN_ERROR;
         }
-        bool yields = --turn.left <= 0 && turn_is_due();
+        hr_turns *turns = TURNS(self->queue->state);
+        bool yields = --turns->left <= 0 && turn_is_due(turns);
         int acted = yields ? 0 : act_now(self, result);
         if (HR_LIKELY(acted > 0)) {
             end(self);
@@ -229,10 +232,61 @@ operation_send_method(operation *self, PyObject *value)
     return sent == PYGEN_RETURN ? stop_with(result) : result;
 }
 
+#if PY_VERSION_HEX >= 0x030C0000
+/* From Python 3.12 an `await` of what is no coroutine calls this, and takes a result from a StopIteration. To make one
+ * costs as much as all the rest, so one is used again and again: it is ours again when this operation goes, right after
+ * the await, unless somebody has kept it. */
+static PyObject *
+stop_cheaply(operation *self, PyObject *value)
+{
+    hr_state *state = self->queue->state;
+    PyObject *stop = state->spare_stop;
+    state->spare_stop = NULL;
+    if (stop == NULL) {
+        stop = PyObject_CallNoArgs(PyExc_StopIteration);
+        if (stop == NULL) {
+            Py_DECREF(value);
+            return NULL;
+        }
+    }
+    Py_XSETREF(((PyStopIterationObject *)stop)->value, value);
+    self->stop = Py_NewRef(stop);
+    PyErr_SetRaisedException(stop);
+    return NULL;
+}
+
+static void
+keep_stop(operation *self)
+{
+    hr_state *state = self->queue->state;
+    PyBaseExceptionObject *bare = (PyBaseExceptionObject *)self->stop;
+    if (Py_REFCNT(self->stop) == 1 && state->spare_stop == NULL && bare->traceback == NULL && bare->context == NULL) {
+        state->spare_stop = self->stop;
+        self->stop = NULL;
+        Py_CLEAR(((PyStopIterationObject *)state->spare_stop)->value);
+    }
+    else {
+        Py_CLEAR(self->stop);
+    }
+}
+#else
+#define stop_cheaply(self, value) stop_with(value)
+#define keep_stop(self) Py_CLEAR((self)->stop)
+#endif
+
 static PyObject *
 operation_next(operation *self)
 {
-    return operation_send_method(self, Py_None);
+    PyObject *result;
+    PySendResult sent = operation_send(self, Py_None, &result);
+    if (sent != PYGEN_RETURN) {
+        return result;
+    }
+    if (result == Py_None) { /* no exception at all means the same */
+        Py_DECREF(result);
+        return NULL;
+    }
+    return stop_cheaply(self, result);
 }
 
 static PyObject *
@@ -338,6 +392,9 @@ operation_dealloc(operation *self)
     else if (self->state == FRESH) {
         warn_of_unawaited(self);
     }
+    if (self->stop != NULL) {
+        keep_stop(self);
+    }
     Py_XDECREF((PyObject *)self->queue);
     Py_XDECREF(self->item);
     Py_XDECREF(self->coroutine);
@@ -400,6 +457,7 @@ operation_of(face *self, operation_kind kind, PyObject *item)
     made->kind = kind;
     made->state = FRESH;
     made->is_running = false;
+    made->stop = NULL;
     return (PyObject *)made;
 }
 

@@ -27,6 +27,12 @@
 /* The methods whose overriding is looked for: see hooks.c. */
 enum { HR_OVERRIDABLE = 8 };
 
+/* When the event loop of a coroutine that never waits is let run: see awaitable.c. */
+typedef struct {
+    int left;
+    int64_t since_ns;
+} hr_turns;
+
 /* Per-module state: each interpreter has its own. Written once, while the module is executed. */
 typedef struct {
     PyTypeObject *queue_type;
@@ -49,6 +55,8 @@ typedef struct {
     PyObject *face_of; /* of headrace.aio; NULL until they are used, as the next two */
     PyObject *get_waiting;
     PyObject *put_waiting;
+    PyObject *spare_stop; /* a StopIteration that nobody uses, or NULL: see awaitable.c */
+    hr_turns turns;
     /* Our own methods of the names in hooks.c, those of PriorityQueue in the second row. */
     PyObject *own_methods[2][HR_OVERRIDABLE];
 } hr_state;

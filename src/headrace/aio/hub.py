@@ -13,7 +13,6 @@ import os
 import socket
 import sys
 import threading
-from contextlib import suppress
 from time import monotonic
 from weakref import WeakKeyDictionary, ref
 
@@ -22,7 +21,7 @@ from headrace.errors import NotSupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
     from headrace.aio.post import Post
@@ -45,9 +44,11 @@ class Bell:
 
     def silence(self) -> None:
         """Take out what was written."""
-        with suppress(BlockingIOError):
+        try:
             while len(os.read(self.reader, 4096)) == 4096:
                 pass
+        except BlockingIOError:
+            pass
 
     def __del__(self) -> None:
         if self._sockets:
@@ -78,8 +79,19 @@ class Hub(loops.Hub):
         """Let the posts that were woken look. Called by the loop."""
         if self.bell is not None:
             self.bell.silence()
-        for post in self.collect():
-            post.deliver()
+        self.let_look()
+
+    def let_look(self) -> None:
+        """Let the posts that were woken so far look. In the loop's thread."""
+        woken = self.collect()
+        try:
+            while woken:
+                woken[-1].deliver()
+                woken.pop()
+        except BaseException:  # a signal handler's
+            for post in woken:
+                post.wake(True)
+            raise
 
     # -- what the libraries do each in its way ---------------------------------------------------
 
@@ -87,8 +99,8 @@ class Hub(loops.Hub):
         """What one coroutine sleeps on, once."""
         raise NotImplementedError
 
-    async def sleep(self, sleeper: Any, deadline: float | None) -> None:
-        """Sleep until roused, or until *deadline* on the monotonic clock."""
+    def sleep(self, sleeper: Any, deadline: float | None) -> Awaitable[None]:
+        """To be awaited: sleep until roused, or until *deadline* on the monotonic clock."""
         raise NotImplementedError
 
     def rouse(self, sleeper: Any) -> bool:
@@ -135,10 +147,10 @@ class AsyncioHub(Hub):
     def sleeper(self) -> asyncio.Future[None]:
         return asyncio.get_running_loop().create_future()
 
-    async def sleep(self, sleeper: asyncio.Future[None], deadline: float | None) -> None:
-        if deadline is None:
-            await sleeper
-            return
+    def sleep(self, sleeper: asyncio.Future[None], deadline: float | None) -> Awaitable[None]:
+        return sleeper if deadline is None else self._sleep_until(sleeper, deadline)
+
+    async def _sleep_until(self, sleeper: asyncio.Future[None], deadline: float) -> None:
         alarm = asyncio.get_running_loop().call_later(max(0.0, deadline - monotonic()), expire, sleeper)
         try:
             await sleeper
@@ -232,10 +244,9 @@ def here() -> Hub:
     Raises:
         RuntimeError: none runs.
     """
-    if "trio" in sys.modules:
-        hub = _trio_here()
-        if hub is not None:
-            return hub
+    # First, for trio may be the guest of a loop of asyncio.
+    if "trio" in sys.modules and sys.modules["trio"].lowlevel.in_trio_task():
+        return _trio_here()
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -252,15 +263,11 @@ def here() -> Hub:
     return hub
 
 
-def _trio_here() -> Hub | None:
-    """The hub of the run of trio that this is called in; None if it is called in none."""
+def _trio_here() -> Hub:
+    """The hub of the run of trio that this is called in."""
     global _trio_hub
     import trio
 
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        return None
     if _trio_hub is None:
         _trio_hub = trio.lowlevel.RunVar("headrace hub", None)
     hub: TrioHub | None = _trio_hub.get()

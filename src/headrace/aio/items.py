@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from headrace.aio.errors import as_asynchronous
 from headrace.aio.post import GETTERS
 from headrace.aio.waiting import wait_until
 from headrace.backends.memory.python import deadline_after
-from headrace.errors import Empty, HeadraceError
+from headrace.errors import Empty
 from headrace.generic import Subscriptable, T
 from headrace.lease import Lease
 
@@ -70,12 +69,9 @@ class AsyncLease(Subscriptable[T]):
         lease: Lease[T] = Lease.__new__(Lease)
         lease._queue = queue
         lease._hand = hand = []
-        try:
-            await wait_until(
-                queue, GETTERS, lambda: queue._take(None, False, None, hand), Empty, deadline_after(self._timeout)
-            )
-        except HeadraceError as error:
-            raise as_asynchronous(error) from None
+        await wait_until(
+            queue, GETTERS, lambda: queue._take(None, False, None, hand), Empty, deadline_after(self._timeout)
+        )
         lease._open()
         return lease
 

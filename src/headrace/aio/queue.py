@@ -85,13 +85,8 @@ class AsyncQueue(Subscriptable[T]):
         await self._put_within(item, timeout, **more)
 
     async def _put_within(self, item: T, timeout: float | None = None, **more: Any) -> None:
-        try:
-            deadline = deadline_after(timeout)
-            await wait_until(
-                self._queue, PUTTERS, lambda: self._queue.put(item, block=False, **more), Full, deadline
-            )
-        except HeadraceError as error:
-            raise as_asynchronous(error) from None
+        deadline = deadline_after(timeout)
+        await wait_until(self._queue, PUTTERS, lambda: self._queue.put(item, block=False, **more), Full, deadline)
 
     def put_nowait(self, item: T, **more: Any) -> None:
         """Put *item* if there is room now, else raise ``QueueFull``."""
@@ -131,8 +126,6 @@ class AsyncQueue(Subscriptable[T]):
                 error.put_count = count  # type: ignore[attr-defined]
             except AttributeError:
                 pass
-            if isinstance(error, HeadraceError):
-                raise as_asynchronous(error) from None
             raise
 
     # -- getting ---------------------------------------------------------------------------------
@@ -151,10 +144,7 @@ class AsyncQueue(Subscriptable[T]):
         return await self._get_within(timeout)
 
     async def _get_within(self, timeout: float | None = None) -> Any:
-        try:
-            return await wait_until(self._queue, GETTERS, self._queue.get_nowait, Empty, deadline_after(timeout))
-        except HeadraceError as error:
-            raise as_asynchronous(error) from None
+        return await wait_until(self._queue, GETTERS, self._queue.get_nowait, Empty, deadline_after(timeout))
 
     def get_nowait(self) -> T:
         """Take the next item if one is there now, else raise ``QueueEmpty``."""
@@ -172,13 +162,10 @@ class AsyncQueue(Subscriptable[T]):
         if index(max_items) < 1:
             raise ValueError(f"'max_items' must be at least 1, not {max_items!r}")
         queue = self._queue
-        try:
-            items: list[T] = await wait_until(
-                queue, GETTERS, lambda: queue.get_many(max_items, False), Empty, deadline_after(timeout)
-            )
-            return items
-        except HeadraceError as error:
-            raise as_asynchronous(error) from None
+        items: list[T] = await wait_until(
+            queue, GETTERS, lambda: queue.get_many(max_items, False), Empty, deadline_after(timeout)
+        )
+        return items
 
     async def _next(self) -> Any:
         try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 
 from headrace.aio.errors import as_asynchronous
 from headrace.aio.hub import here
 from headrace.aio.post import GETTERS, JOINERS, PUTTERS, post_of
 from headrace.backends.memory.python import deadline_after
-from headrace.errors import Empty, Full, ShutDown
+from headrace.errors import Empty, Full, HeadraceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
 __all__ = ["get", "join", "put", "wait_until"]
@@ -26,7 +27,8 @@ async def wait_until(
     It is tried once more when *deadline*, on the monotonic clock, is over, and its refusal raised then. A wait that is
     cancelled has done nothing; what it was roused for goes to another.
     """
-    post = post_of(here(), queue, line)
+    hub = here()
+    post = post_of(hub, queue, line)
     sleeper = post.enter()
     try:
         while True:
@@ -37,36 +39,44 @@ async def wait_until(
                     raise
             if sleeper not in post.sleepers:
                 sleeper = post.enter_again(sleeper)
-            await post.hub.sleep(sleeper, deadline)
+            # Whom this coroutine, or one before it, has woken here is roused now, and not when the loop hears of it.
+            hub.let_look()
+            await hub.sleep(sleeper, deadline)
+    except HeadraceError as error:
+        raise as_asynchronous(error) from None
     finally:
         post.leave(sleeper)
 
 
-async def get(queue: Any, yields: bool = False) -> Any:
-    """Take the next item. With *yields* the loop may do something else before."""
+def get(queue: Any, yields: bool = False) -> Coroutine[Any, Any, Any]:
+    """Take the next item, waiting for it. With *yields* the loop may do something else before."""
     if yields:
-        await here().turn()
-    try:
-        return await wait_until(queue, GETTERS, queue.get_nowait, Empty, None)
-    except (Empty, ShutDown) as error:
-        raise as_asynchronous(error) from None
+        return _get_next_time(queue)
+    return wait_until(queue, GETTERS, queue.get_nowait, Empty, None)
 
 
-async def put(queue: Any, yields: bool, item: Any) -> None:
-    """Put *item*. With *yields* the loop may do something else before."""
+async def _get_next_time(queue: Any) -> Any:
+    await here().turn()
+    return await get(queue)
+
+
+def put(queue: Any, yields: bool, item: Any) -> Coroutine[Any, Any, None]:
+    """Put *item*, waiting for room. With *yields* the loop may do something else before."""
     if yields:
-        await here().turn()
-    try:
-        await wait_until(queue, PUTTERS, lambda: queue.put_nowait(item), Full, None)
-    except (Full, ShutDown) as error:
-        raise as_asynchronous(error) from None
+        return _put_next_time(queue, item)
+    return wait_until(queue, PUTTERS, partial(queue.put_nowait, item), Full, None)
+
+
+async def _put_next_time(queue: Any, item: Any) -> None:
+    await here().turn()
+    await put(queue, False, item)
 
 
 async def join(queue: Any, timeout: float | None) -> None:
     """Wait until every item is settled."""
     deadline = deadline_after(timeout)
     try:
-        await wait_until(queue, JOINERS, lambda: queue.join(0), TimeoutError, deadline)
+        await wait_until(queue, JOINERS, partial(queue.join, 0), TimeoutError, deadline)
     except TimeoutError:
-        queue.join(0)  # to say how many are left
-        raise
+        left = queue.stats().unfinished
+        raise TimeoutError(f"join() waited {timeout} seconds, and {left} put items are not settled yet") from None
