@@ -59,7 +59,7 @@ class AsyncQueue(Subscriptable[T]):
 
     if not TYPE_CHECKING:
 
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments: Any, **named: Any) -> None:
             """Nothing more: see ``__new__``."""
 
     @property
