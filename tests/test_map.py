@@ -890,7 +890,7 @@ def generator(item: int) -> Iterator[int]:
     [
         ({"iterable": 7}, TypeError, "a source is an iterable.*not int: 7"),
         ({"function": "print"}, TypeError, "function must be a function of one item, not str: 'print'"),
-        ({"function": coroutine}, TypeError, "is a coroutine function"),
+        ({"function": coroutine}, TypeError, "is a coroutine function.*headrace.aio.map"),
         ({"function": generator}, TypeError, "is a generator function"),
         ({"consumers": 0}, ValueError, "consumers must be at least 1 .*not 0"),
         ({"consumers": 2.0}, TypeError, "consumers must be a whole number .*not float: 2.0"),

@@ -240,15 +240,10 @@ def test_its_repr_shows_the_stages() -> None:
     assert repr(pipeline) == "<Pipeline: source -> same x2 -> show x1>"
 
 
-async def coroutine(item: int) -> int:
-    return item
-
-
 @pytest.mark.parametrize(
     ("arguments", "kind", "told"),
     [
         ({"function": "print"}, TypeError, "a stage's function must be a function of one item, not str: 'print'"),
-        ({"function": coroutine}, TypeError, "is a coroutine function"),
         ({"consumers": 0}, ValueError, "consumers must be at least 1 .*not 0"),
         ({"consumers": "2"}, TypeError, "consumers must be a whole number .*not str"),
         ({"maxsize": -1}, ValueError, "maxsize must be at least 0 .*not -1"),

@@ -24,6 +24,7 @@ __all__ = [
     "check_queue",
     "check_source",
     "close_if_generator",
+    "is_asynchronous",
     "is_overridden",
     "iterate",
 ]
@@ -99,18 +100,38 @@ def close_if_generator(iterator: Iterator[object]) -> None:
         iterator.close()
 
 
-def check_handler(handler: object, what: str = "handler", *, may_yield: bool = False) -> None:
-    """Raise TypeError unless *handler* can be called with an item and does its work then, or yields if it may."""
+PLAIN = "make it a plain function (one that calls asyncio.run, say)"
+
+
+def check_handler(
+    handler: object,
+    what: str = "handler",
+    *,
+    may_yield: bool = False,
+    may_await: bool = False,
+    instead: str = PLAIN,
+) -> None:
+    """Raise TypeError unless *handler* can be called with an item and does its work then.
+
+    Args:
+        may_yield: it may be a generator function.
+        may_await: it may be a coroutine function, or an asynchronous generator function if it may yield.
+        instead: what to do in place of giving a coroutine function.
+    """
     if not callable(handler):
         raise TypeError(f"{what} must be a function of one item, not {type(handler).__name__}: {handler!r}")
     flags = _flags(handler)
-    if flags & (_COROUTINE | _ASYNC_GENERATOR):
+    if flags & (_COROUTINE | _ASYNC_GENERATOR) and not may_await:
         raise TypeError(
-            f"{what} {handler!r} is a coroutine function, which a thread would call without running it: "
-            "make it a plain function (one that calls asyncio.run, say)"
+            f"{what} {handler!r} is a coroutine function, which a thread would call without running it: {instead}"
         )
-    if flags & _GENERATOR and not may_yield:
+    if flags & (_GENERATOR | _ASYNC_GENERATOR) and not may_yield:
         raise TypeError(f"{what} {handler!r} is a generator function, which does nothing when called: remove its yield")
+
+
+def is_asynchronous(function: object) -> bool:
+    """Whether it is a coroutine function, or an asynchronous generator function: for an event loop, not a thread."""
+    return bool(_flags(function) & (_COROUTINE | _ASYNC_GENERATOR))
 
 
 def is_overridden(method: str, instance: object, base: type) -> bool:

@@ -53,7 +53,8 @@ def map(  # noqa: A001 - what it is in Python
     Several threads may call ``next()``: one at a time gets its turn, and each result goes to one of them.
 
     Args:
-        function: called with each item. It must be safe to call from several threads.
+        function: called with each item. It must be safe to call from several threads. For coroutine functions there is
+            ``headrace.aio.map``.
         iterable: an iterable, or a function without arguments that returns one.
         consumers: how many threads, at least 1.
         maxsize: how far to read ahead, in items, besides one for each thread; at least 1.
@@ -65,7 +66,7 @@ def map(  # noqa: A001 - what it is in Python
     Raises:
         TypeError, ValueError: an argument is not what it should be.
     """
-    check_handler(function, "function")
+    check_handler(function, "function", instead="headrace.aio.map runs it on your event loop")
     check_source(iterable)
     check_count("consumers", consumers, 1, "how many threads call the function")
     check_count("maxsize", maxsize, 1, "how many items may be read ahead")

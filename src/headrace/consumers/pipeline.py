@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from time import perf_counter
 
-from headrace.consumers.arguments import check_count, check_handler, check_source
+from headrace.consumers.arguments import check_count, check_handler, check_source, is_asynchronous
 from headrace.consumers.pipeline_run import Run, Stage
 from headrace.generic import Subscriptable, T
 
@@ -34,6 +34,11 @@ class Pipeline(Subscriptable[T]):
             .sink(store)
         )
         print(pipeline.run())
+
+    A stage's function may be a coroutine function. Plain functions run in threads, one for each consumer; all
+    coroutines run on one event loop (of asyncio) in a thread of its own, as many at a time as the stage has consumers::
+
+        headrace.Pipeline(addresses).stage(fetch, consumers=100).stage(parse, consumers=2).sink(store, consumers=10)
 
     A pipeline is a plan, which nothing changes: ``stage`` and ``sink`` return a new one, and ``run`` runs it. It can
     be run again if its source can be iterated over again: a list can, a function that returns an iterable can, and a
@@ -68,11 +73,13 @@ class Pipeline(Subscriptable[T]):
 
         What *function* returns is one item for the next stage, a list too; None is none. If it is a generator function
         (or returns a generator), each item that it yields goes on as it is yielded, None too. A stage
-        with several consumers does not keep the order of the items.
+        with several consumers does not keep the order of the items. All this holds for coroutine functions and
+        asynchronous generator functions too.
 
         Args:
-            function: called with each item. With more than one consumer it must be safe to call from several threads.
-            consumers: how many threads, at least 1.
+            function: called with each item. With more than one consumer it must be safe to call from several threads,
+                unless it is a coroutine function, or an asynchronous generator function.
+            consumers: how many threads, or coroutines on the loop, at least 1.
             maxsize: how many items may wait before this stage; 0 is no bound. When it is full, the stage before, or
                 the reading of the source, waits.
             retry: when to try an item again that has failed. It waits in the stage's queue meanwhile, and others go on
@@ -112,14 +119,15 @@ class Pipeline(Subscriptable[T]):
         what = "sink" if sink else "stage"
         if self._has_sink:
             raise ValueError(f"nothing comes after the sink ({self._stages[-1].name}): add each {what} before it")
-        check_handler(function, f"a {what}'s function", may_yield=not sink)
-        check_count("consumers", consumers, 1, f"how many threads the {what} has")
+        check_handler(function, f"a {what}'s function", may_yield=not sink, may_await=True)
+        check_count("consumers", consumers, 1, f"how many threads or coroutines the {what} has")
         check_count("maxsize", maxsize, 0, f"how many items may wait before the {what}, 0 for no bound")
         check_retry(retry)
         if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"name must be a string, not {type(name).__name__}: {name!r}")
         longer: Pipeline[Any] = Pipeline(self._source)
-        longer._stages = (*self._stages, Stage(name or name_of(function), function, consumers, maxsize, retry, sink))
+        stage = Stage(name or name_of(function), function, consumers, maxsize, retry, sink, is_asynchronous(function))
+        longer._stages = (*self._stages, stage)
         longer._has_sink = sink
         return longer
 
@@ -132,8 +140,8 @@ class Pipeline(Subscriptable[T]):
         for its next item, nobody can stop it: a failure is raised after that.
 
         Ctrl-C (``KeyboardInterrupt`` in the calling thread) stops all as well, but waits at most half a second for
-        functions that are running. Those that take longer are left behind in daemon threads, which do
-        not keep the program from ending.
+        functions that are running. Coroutines that take longer are cancelled; plain functions are left behind in daemon
+        threads, which do not keep the program from ending.
 
         Returns:
             What each stage did, in numbers: ``print`` it.

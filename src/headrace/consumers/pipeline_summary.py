@@ -31,11 +31,12 @@ else:
 
         Attributes:
             name: the stage's name.
-            consumers: how many threads it had.
+            consumers: how many threads, or coroutines, it had.
             items_in: how many items it took, each counted once however often it was tried.
             items_out: how many it handed on, or, after the last stage, returned or yielded; 0 for a sink.
             retried: how often an item was tried again.
-            busy_seconds: how long its function ran, the sum over all consumers.
+            busy_seconds: how long its function ran, the sum over all consumers. What a coroutine waits for is part
+                of it.
         """
 
         __slots__ = ()
