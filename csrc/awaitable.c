@@ -541,6 +541,7 @@ static PyMethodDef face_methods[] = {
      PyDoc_STR("put($self, /, item, timeout=None, **more)\n--\n\n"
                "Put item, waiting for room: await it. See AsyncQueue.put.")},
     {"_next", (PyCFunction)(void (*)(void))face_next, METH_NOARGS, NULL},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -29,7 +29,7 @@ else:
         """The queue is shut down: ``headrace.ShutDown``, ``queue.ShutDown`` and ``asyncio.QueueShutDown``."""
 
 
-_SAME = {Empty: QueueEmpty, Full: QueueFull, ShutDown: QueueShutDown}
+_SAME: dict[type[Exception], type[Exception]] = {Empty: QueueEmpty, Full: QueueFull, ShutDown: QueueShutDown}
 
 
 def as_asynchronous(error: Exception) -> Exception:

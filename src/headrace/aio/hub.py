@@ -17,12 +17,11 @@ from time import monotonic
 from weakref import WeakKeyDictionary, ref
 
 from headrace.backends.memory import loops
-from headrace.errors import NotSupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Any
+    from typing import Any, Self
 
     from headrace.aio.post import Post
 
@@ -61,13 +60,15 @@ class Bell:
 class Hub(loops.Hub):
     """The waiting coroutines of one loop. Everything but the wake-up of a post is done in the loop's thread."""
 
+    bell: Bell | None
+    # Those with coroutines that wait, by queue and line.
     posts: dict[tuple[int, int], Post]
+    process: int
 
-    def __new__(cls, bell: Bell | None, callback: Callable[[], object] | None = None) -> Hub:
+    def __new__(cls, bell: Bell | None, callback: Callable[[], object] | None = None) -> Self:
         """A hub that is woken by a bell, or else by calling *callback* in any thread."""
         self = super().__new__(cls, -1, callback) if bell is None else super().__new__(cls, bell.writer)
         self.bell = bell
-        # Those with coroutines that wait, by queue and line.
         self.posts = {}
         self.process = os.getpid()
         return self
@@ -184,9 +185,8 @@ class TrioHub(Hub):
 
     def __init__(self, bell: Bell | None, callback: Callable[[], object] | None = None) -> None:
         """Belong to the run that is at work."""
-        import trio
-
-        self.trio = trio
+        # Not imported by its name: type checkers need not have it.
+        self.trio: Any = sys.modules["trio"]
 
     async def pump(self) -> None:
         """A system task: hears the bell for as long as the run lasts."""
@@ -235,7 +235,8 @@ class _Here(threading.local):
 
 _here = _Here()
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioHub] = WeakKeyDictionary()
-_trio_hub: Any = None
+# The RunVar of trio that has the hub of each run; made when trio is first met.
+_trio_hub: list[Any] = []
 
 
 def here() -> Hub:
@@ -265,14 +266,14 @@ def here() -> Hub:
 
 def _trio_here() -> Hub:
     """The hub of the run of trio that this is called in."""
-    global _trio_hub
-    import trio
-
-    if _trio_hub is None:
-        _trio_hub = trio.lowlevel.RunVar("headrace hub", None)
-    hub: TrioHub | None = _trio_hub.get()
-    if hub is None or hub.process != os.getpid():
-        hub = TrioHub(Bell())
-        _trio_hub.set(hub)
-        trio.lowlevel.spawn_system_task(hub.pump, name="headrace hub")
+    trio: Any = sys.modules["trio"]
+    if not _trio_hub:
+        _trio_hub.append(trio.lowlevel.RunVar("headrace hub", None))
+    variable = _trio_hub[0]
+    known: TrioHub | None = variable.get()
+    if known is not None and known.process == os.getpid():
+        return known
+    hub = TrioHub(Bell())
+    variable.set(hub)
+    trio.lowlevel.spawn_system_task(hub.pump, name="headrace hub")
     return hub

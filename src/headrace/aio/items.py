@@ -25,14 +25,15 @@ class AsyncItems(Subscriptable[T]):
 
     __slots__ = ("_face",)
 
-    def __init__(self, face: AsyncQueue[T]) -> None:
+    def __init__(self, face: Any) -> None:
         self._face = face
 
     def __aiter__(self) -> AsyncItems[T]:
         return self
 
     def __anext__(self) -> Awaitable[T]:
-        return self._face._next()
+        following: Awaitable[T] = self._face._next()
+        return following
 
 
 class AsyncItem(Subscriptable[T]):
@@ -66,14 +67,16 @@ class AsyncLease(Subscriptable[T]):
     async def _begin(self) -> Lease[T]:
         queue = self._face.sync
         # What is taken lies in the lease's hand at once: an interrupt leaves it to the lease, which gives it back.
-        lease: Lease[T] = Lease.__new__(Lease)
+        lease: Any = Lease.__new__(Lease)  # pyright: ignore[reportUnknownVariableType]
         lease._queue = queue
-        lease._hand = hand = []
+        hand: list[Any] = []
+        lease._hand = hand
         await wait_until(
             queue, GETTERS, lambda: queue._take(None, False, None, hand), Empty, deadline_after(self._timeout)
         )
         lease._open()
-        return lease
+        begun: Lease[T] = lease
+        return begun
 
     async def __aenter__(self) -> Lease[T]:
         self._lease = await self._begin()

@@ -8,7 +8,7 @@ from headrace.backends.memory import loops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
     from headrace.aio.hub import Hub
 
@@ -28,19 +28,27 @@ class Post(loops.Post):
     Only the loop's thread calls this, save for ``wake``; and a destructor, when the loop has ended.
     """
 
+    hub: Hub
+    queue: Any
+    line: int
+    # Asleep, the longest first.
+    sleepers: OrderedDict[Any, None]
+    # How many were roused and are not back.
+    roused: int
+    # For queues that run in Python: how many times all were woken that this one has heard of.
+    alarms: int | None
+
     __slots__ = ("alarms", "hub", "line", "queue", "roused", "sleepers")
 
-    def __new__(cls, hub: Hub, queue: Any, line: int) -> Post:
+    def __new__(cls, hub: Hub, queue: Any, line: int) -> Self:
+        """Of *hub* before that line of *queue*. It stands there once somebody waits."""
         self = super().__new__(cls, hub)
         self.hub = hub
         self.queue = queue
         self.line = line
-        # Asleep, the longest first.
-        self.sleepers: OrderedDict[Any, None] = OrderedDict()
-        # How many were roused and are not back.
+        self.sleepers = OrderedDict()
         self.roused = 0
-        # For queues that run in Python: how many times all were woken that this one has heard of.
-        self.alarms: int | None = None
+        self.alarms = None
         return self
 
     def enter(self) -> Any:

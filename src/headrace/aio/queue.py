@@ -15,8 +15,8 @@ from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from collections.abc import Callable, Iterable
+    from typing import Any, Self
 
     from headrace.contract import Stats
 
@@ -141,7 +141,8 @@ class AsyncQueue(Subscriptable[T]):
             QueueShutDown: the queue is shut down and has no item left.
             ValueError: *timeout* is negative.
         """
-        return await self._get_within(timeout)
+        item: T = await self._get_within(timeout)
+        return item
 
     async def _get_within(self, timeout: float | None = None) -> Any:
         return await wait_until(self._queue, GETTERS, self._queue.get_nowait, Empty, deadline_after(timeout))
@@ -292,27 +293,29 @@ class PlainFace(AsyncQueue[T]):
 
     __slots__ = ("__weakref__", "_queue")
 
-    def __new__(cls, queue: Any) -> PlainFace[T]:  # type: ignore[misc]
-        self: PlainFace[T] = object.__new__(cls)
+    def __new__(cls, queue: Any) -> Self:
+        """The face of *queue*."""
+        self = object.__new__(cls)
         self._queue = queue
         return self
 
 
+_fast_face: Callable[[Any], AsyncQueue[Any]] = PlainFace
 if memory.implementation == "c":
     from headrace.backends.memory._core import Face
 
-    # mypy: the base's methods are coroutine functions, these return awaitables that are as good.
-    class FastFace(Face, AsyncQueue[T]):  # type: ignore[misc]
+    # What it returns is no coroutine for the interpreter, but for everybody else.
+    class FastFace(Face[T], AsyncQueue[T]):  # pyright: ignore[reportIncompatibleMethodOverride]
         """The face of a queue of the C core: ``get`` and ``put`` are in C where nothing is to be waited for."""
 
         __slots__ = ("__weakref__",)
 
+    _fast_face = FastFace
+
 
 def face_of(queue: Any) -> AsyncQueue[Any]:
     """``queue.aio`` of a queue in memory."""
-    if memory.implementation == "c" and isinstance(queue, memory.Queue):
-        return FastFace(queue)
-    return PlainFace(queue)
+    return _fast_face(queue) if isinstance(queue, memory.Queue) else PlainFace(queue)
 
 
 class LifoQueue(AsyncQueue[T]):

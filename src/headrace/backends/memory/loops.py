@@ -5,9 +5,7 @@ from __future__ import annotations
 from headrace.backends.memory import implementation
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from headrace.backends.memory._core import Hub, Post
-elif implementation == "c":
+if TYPE_CHECKING or implementation == "c":
     from headrace.backends.memory._core import Hub, Post
 else:
     from headrace.backends.memory.loops_python import Hub, Post

@@ -10,7 +10,7 @@ from headrace.backends.memory.undivided import at_once
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Self
 
 __all__ = ["Hub", "Post"]
 
@@ -20,11 +20,16 @@ ONE = (1).to_bytes(8, "little")  # what an eventfd adds; to a socket, eight byte
 class Hub:
     """Where the posts of one event loop leave word: eight bytes are written to *fd* when one does."""
 
-    def __new__(cls, fd: int, callback: Callable[[], object] | None = None) -> Hub:
+    _fd: int
+    _callback: Callable[[], object] | None
+    _woken: deque[Post]
+
+    def __new__(cls, fd: int, callback: Callable[[], object] | None = None) -> Self:
+        """With a descriptor to write to, or -1 and a callback."""
         self = super().__new__(cls)
         self._fd = fd
         self._callback = callback
-        self._woken: deque[Post] = deque()
+        self._woken = deque()
         return self
 
     def leave_word(self, post: Post) -> None:
@@ -53,19 +58,22 @@ class Hub:
 class Post:
     """One event loop before one line of one queue. For subclasses."""
 
+    _hub: Hub
+    _all: bool
     # How many coroutines wait here, for stats().
     stands_for = 1
 
-    def __new__(cls, hub: Any, *rest: Any) -> Post:
+    def __new__(cls, hub: Any, *arguments: Any) -> Self:
+        """Of *hub*; the other arguments are a subclass's."""
         self = super().__new__(cls)
         self._hub = hub
         self._all = False
         return self
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, hub: Any, *arguments: Any) -> None:
         """Nothing more."""
 
-    def wake(self, all: bool) -> None:  # noqa: A002 - of all who wait
+    def wake(self, all: bool) -> None:
         """Have the loop look, from any thread: as many of those who wait as have something to do, or all."""
         if all:
             self._all = True

@@ -91,7 +91,7 @@ class Condition(threading.Condition):
         """Have the post of an event loop stand here no more. The mutex must be held."""
         self._posts.pop(post, None)
 
-    def _wake_posts(self, all: bool) -> None:  # noqa: A002 - who wait behind them
+    def _wake_posts(self, all: bool) -> None:
         # All of them: whether a loop runs is not known here. Woken first: an interrupt then wakes one twice.
         for post in list(self._posts):
             post.wake(all)
