@@ -64,8 +64,8 @@ leave_word(hr_post *post)
         Py_INCREF((PyObject *)post);
         *(hub->last ? &hub->last->next : &hub->first) = post;
         hub->last = post;
-        rings = !hub->has_rung;
-        hub->has_rung = true;
+        rings = !hub->has_rung && !hub->is_quiet;
+        hub->has_rung |= rings;
     }
     UNLOCK(hub);
     if (rings) {
@@ -97,6 +97,7 @@ hub_collect(hr_hub *hub, PyObject *unused)
     }
     LOCK(hub);
     hub->has_rung = false; /* before the list is read: who comes after that rings */
+    hub->is_quiet = false;
     UNLOCK(hub);
     for (hr_post *post = next_word(hub); post != NULL; post = next_word(hub)) {
         int failed = PyList_Append(list, (PyObject *)post);
@@ -107,6 +108,17 @@ hub_collect(hr_hub *hub, PyObject *unused)
         }
     }
     return list;
+}
+
+/* What is woken until the next collect() does not ring. */
+static PyObject *
+hub_hush(hr_hub *hub, PyObject *unused)
+{
+    (void)unused;
+    LOCK(hub);
+    hub->is_quiet = true;
+    UNLOCK(hub);
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -167,6 +179,8 @@ hub_dealloc(hr_hub *hub)
 static PyMethodDef hub_methods[] = {
     {"collect", (PyCFunction)(void (*)(void))hub_collect, METH_NOARGS,
      PyDoc_STR("collect($self, /)\n--\n\nThe posts that were woken since the last time. By the loop's thread.")},
+    {"hush", (PyCFunction)(void (*)(void))hub_hush, METH_NOARGS,
+     PyDoc_STR("hush($self, /)\n--\n\nDo not ring: the loop's thread, which this is, collects in a moment.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -13,6 +13,7 @@ typedef struct {
     hr_post *last;
     int fd;             /* written to, to wake the loop; -1: `callback` is called in its place */
     bool has_rung;      /* and was not collected since: a burst of wake-ups rings once */
+    bool is_quiet;      /* the loop's thread will collect without being told */
     PyObject *callback; /* or NULL */
 #ifdef Py_GIL_DISABLED
     atomic_flag lock; /* of what is above; held for a few instructions */

@@ -32,15 +32,17 @@ async def wait_until(
     sleeper = post.enter()
     try:
         while True:
+            # Whom this wakes in this loop is roused by this coroutine, and not when the loop hears of it.
+            hub.hush()
             try:
                 return attempt()
             except refusal:
                 if deadline is not None and deadline <= monotonic():
                     raise
+            finally:
+                hub.let_look()
             if sleeper not in post.sleepers:
                 sleeper = post.enter_again(sleeper)
-            # Whom this coroutine, or one before it, has woken here is roused now, and not when the loop hears of it.
-            hub.let_look()
             await hub.sleep(sleeper, deadline)
     except HeadraceError as error:
         raise as_asynchronous(error) from None

@@ -47,6 +47,9 @@ class Hub:
         except BlockingIOError:
             pass  # it has rung often enough
 
+    def hush(self) -> None:
+        """Here it always rings. In C it does not until the next ``collect``, which the loop's thread promises."""
+
     def collect(self) -> list[Any]:
         """The posts that were woken since the last time. By the loop's thread."""
         woken: dict[Post, None] = {}
