@@ -166,13 +166,17 @@ hr_fetch_exception(void)
 #endif
 }
 
-/* Set an exception from hr_fetch_exception again. Steals it. */
+/* Set an exception from hr_fetch_exception again, which may have been none. Steals it. */
 void
 hr_restore_exception(PyObject *exception)
 {
 #if PY_VERSION_HEX >= 0x030C0000
     PyErr_SetRaisedException(exception);
 #else
+    if (exception == NULL) {
+        PyErr_Clear();
+        return;
+    }
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception,
                   PyException_GetTraceback(exception));
 #endif
