@@ -415,7 +415,7 @@ hr_watch(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count)
             before = post->queue;
             post->queue = HR_QUEUE(Py_NewRef((PyObject *)queue));
             post->process = queue->process;
-            if (post->has_stood && post->alarms != queue->gate.alarms) {
+            if (post->stood_before == queue && post->alarms != queue->gate.alarms) {
                 /* The queue was shut down, say, while those who were roused were on their way: let all look. */
                 post->waiter.all = true;
                 leave_word(post);
@@ -424,7 +424,7 @@ hr_watch(hr_queue *queue, PyObject *const *arguments, Py_ssize_t count)
                 hr_gate_enter(&queue->gate, line, &post->waiter, false);
                 hr_changed(queue, line == &queue->gate.putters);
             }
-            post->has_stood = true;
+            post->stood_before = queue;
             post->alarms = queue->gate.alarms;
         }
         result = Py_NewRef(Py_None);

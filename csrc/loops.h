@@ -28,7 +28,7 @@ struct hr_post {
     hr_queue *queue;    /* while it stands in a line; else NULL */
     long process;       /* the one in which it stands there */
     unsigned long alarms; /* of the gate that it has heard of */
-    bool has_stood;
+    void *stood_before; /* the queue that this is of; compared, never followed */
     hr_post *next;      /* in the hub's list */
     bool is_woken;      /* is in the hub's list */
 };

@@ -63,6 +63,8 @@ class Hub(loops.Hub):
     bell: Bell | None
     # Those with coroutines that wait, by queue and line.
     posts: dict[tuple[int, int], Post]
+    # One that nobody waits at, to be used again.
+    spare: Post | None
     process: int
 
     def __new__(cls, bell: Bell | None, callback: Callable[[], object] | None = None) -> Self:
@@ -70,6 +72,7 @@ class Hub(loops.Hub):
         self = super().__new__(cls, -1, callback) if bell is None else super().__new__(cls, bell.writer)
         self.bell = bell
         self.posts = {}
+        self.spare = None
         self.process = os.getpid()
         return self
 

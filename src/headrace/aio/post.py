@@ -80,9 +80,13 @@ class Post(loops.Post):
         if self.sleepers:
             self.deliver()
         elif not self.roused:
-            if self.hub.posts.get((id(self.queue), self.line)) is self:
-                del self.hub.posts[id(self.queue), self.line]
-            self.queue._unwatch(self.line, self)
+            hub, queue = self.hub, self.queue
+            if hub.posts.get((id(queue), self.line)) is self:
+                del hub.posts[id(queue), self.line]
+            queue._unwatch(self.line, self)
+            # Kept for who waits next in this loop: to make one costs as much as a wait.
+            self.queue = None
+            hub.spare = self
 
     def deliver(self) -> None:
         """Rouse those who find something to do, and stand in the line for the others."""
@@ -116,5 +120,10 @@ def post_of(hub: Hub, queue: Any, line: int) -> Post:
     key = (id(queue), line)
     post = hub.posts.get(key)
     if post is None:
-        post = hub.posts[key] = Post(hub, queue, line)
+        post, hub.spare = hub.spare, None
+        if post is None:
+            post = Post(hub, queue, line)
+        else:
+            post.queue, post.line, post.alarms = queue, line, None
+        hub.posts[key] = post
     return post
