@@ -197,6 +197,10 @@ PyObject *hr_aio(PyObject *, void *);
 extern PyType_Spec hr_operation_spec;
 extern PyType_Spec hr_face_spec;
 
+/* select.c */
+PyObject *hr_getting(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *hr_putting(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
+
 /* settle.c */
 PyObject *hr_task_done(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_settle(hr_queue *, PyObject *);

@@ -241,6 +241,13 @@ static PyMethodDef queue_methods[] = {
              "Take the next item under a lease, which settles it or gives it back. Raises as get does.\n\n"
              "with queue.lease() as lease: the item is done when the block ends, and is given back to\n"
              "the queue when the block raises. See headrace.Lease."),
+    FASTCALL("getting", hr_getting,
+             "getting($self, /, *, required=False)\n--\n\n"
+             "Taking the next item of this queue, as a case of headrace.select. The queue itself means the same;\n"
+             "with required the select ends with ShutDown when this queue is shut down and has no item left."),
+    FASTCALL("putting", hr_putting,
+             "putting($self, /, item, **more)\n--\n\n"
+             "Putting item into this queue, as a case of headrace.select. more is what else its put has."),
     FASTCALL("_take", hr_take_raw, "_take($self, /, stop, block=True, timeout=None, hand=None)\n--\n\n"
              "get() for leases and pools: the item as it lies in the queue, into the list hand if given;\n"
              "TakingStopped once there is something in the list stop."),

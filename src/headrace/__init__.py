@@ -29,6 +29,7 @@ from headrace.opening import open as open  # noqa: A004 - the name is the design
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
+    from headrace import aio as aio
     from headrace.aio.queue import AsyncQueue
     from headrace.backends.memory.dead import DeadLetter, DeadLetters
     from headrace.backends.sqlite.queue import FileQueue
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from headrace.consumers.summary import Summary
     from headrace.lease import Lease
     from headrace.pool import ConsumerPool, PoolSummary
+    from headrace.selecting import Getting, NothingReady, Putting, Selected, select
 
 __version__ = "0.1.0"
 
@@ -61,6 +63,7 @@ __all__ = [
     "Event",
     "FileQueue",
     "Full",
+    "Getting",
     "HeadraceError",
     "Ignore",
     "InvalidURL",
@@ -68,13 +71,16 @@ __all__ = [
     "LeaseLost",
     "LifoQueue",
     "NotSupported",
+    "NothingReady",
     "Pipeline",
     "PipelineSummary",
     "PoolSummary",
     "PriorityQueue",
     "Producer",
+    "Putting",
     "Queue",
     "Retry",
+    "Selected",
     "ShutDown",
     "SimpleQueue",
     "Stats",
@@ -85,6 +91,7 @@ __all__ = [
     "consume",
     "imap_unordered",
     "implementation",
+    "select",
 ]
 
 # What is not the queue itself is imported when it is first asked for: `import headrace` in place of
@@ -98,18 +105,23 @@ _LAZY = {
     "DeadLetters": "backends.memory.dead",
     "Event": "consumers.events",
     "FileQueue": "backends.sqlite.queue",
+    "Getting": "selecting",
     "Ignore": "consumers.retry",
     "Lease": "lease",
+    "NothingReady": "selecting",
     "Pipeline": "consumers.pipeline",
     "PipelineSummary": "consumers.pipeline_summary",
     "PoolSummary": "pool.summary",
     "Producer": "consumers.producer",
+    "Putting": "selecting",
     "Retry": "consumers.retry",
+    "Selected": "selecting",
     "Stop": "consumers.retry",
     "Summary": "consumers.summary",
     "consume": "consumers.consume",
     "imap_unordered": "consumers.map",
     "map": "consumers.map",
+    "select": "selecting",
 }
 
 
@@ -120,6 +132,10 @@ def __getattr__(name: str) -> object:
         value: object = getattr(import_module(f"headrace.{_LAZY[name]}"), name)
         globals()[name] = value
         return value
+    if name == "aio":
+        import headrace.aio
+
+        return headrace.aio
     raise AttributeError(f"module 'headrace' has no attribute {name!r}")
 
 

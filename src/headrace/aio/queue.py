@@ -12,6 +12,7 @@ from headrace.backends import memory
 from headrace.backends.memory.python import deadline_after
 from headrace.errors import Empty, Full, HeadraceError, ShutDown
 from headrace.generic import Subscriptable, T
+from headrace.selecting import Getting, Putting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,6 +201,17 @@ class AsyncQueue(Subscriptable[T]):
             return hand[0]
 
         return await wait_until(queue, GETTERS, attempt, Empty, deadline_after(timeout))
+
+    def getting(self, *, required: bool = False) -> Getting[T]:
+        """Taking the next item of this queue, as a case of ``headrace.aio.select``. The queue itself means the same.
+
+        With *required* the select ends with ``QueueShutDown`` when this queue is shut down and has no item left.
+        """
+        return Getting(self, required=required)
+
+    def putting(self, item: T, **more: Any) -> Putting[T]:
+        """Putting *item* into this queue, as a case of ``headrace.aio.select``. *more* is what else its ``put`` has."""
+        return Putting(self, item, **more)
 
     # -- settling and ending ---------------------------------------------------------------------
 

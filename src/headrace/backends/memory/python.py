@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from headrace.backends.memory.dead import DeadLetter
     from headrace.backends.memory.envelope import Envelope
+    from headrace.selecting import Getting, Putting
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"]
 
@@ -544,6 +545,23 @@ class Queue:
         from headrace.backends.memory.html import queue_html
 
         return queue_html(self)
+
+    # -- waiting on several queues: see headrace/selecting.py --------------------------------------
+
+    def getting(self, *, required: bool = False) -> Getting[Any]:
+        """Taking the next item of this queue, as a case of ``headrace.select``. The queue itself means the same.
+
+        With *required* the select ends with ``ShutDown`` when this queue is shut down and has no item left.
+        """
+        from headrace.selecting import Getting
+
+        return Getting(self, required=required)
+
+    def putting(self, item: Any, **more: Any) -> Putting[Any]:
+        """Putting *item* into this queue, as a case of ``headrace.select``. *more* is what else its ``put`` has."""
+        from headrace.selecting import Putting
+
+        return Putting(self, item, **more)
 
     # -- event loops: see aio/post.py and csrc/loops.c -------------------------------------------
 
