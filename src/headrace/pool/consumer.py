@@ -6,9 +6,8 @@ import threading
 from time import monotonic
 
 from headrace.backends.memory.envelope import Envelope, enclosed
-from headrace.consumers.arguments import SHUT_DOWN
-from headrace.errors import LeaseLost, TakingStopped
-from headrace.log import log
+from headrace.errors import LeaseLost
+from headrace.pool.member import ENDED, Member, let_go, take_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,91 +17,36 @@ if TYPE_CHECKING:
 
 __all__ = ["PoolConsumer"]
 
-ENDED: tuple[type[Exception], ...] = (TakingStopped, *SHUT_DOWN)
 
-
-class PoolConsumer(threading.Thread):
-    """A consumer.
-
-    Who takes an item out of ``hand`` has it to settle: the consumer, when the handler has ended, or somebody who has
-    written the consumer off because that takes too long. Taking it out is one call, which one of them wins; a
-    consumer that finds its hand empty knows that it was written off, and that its result does not count.
-
-    Args:
-        expired: an item that another consumer has not finished in time, with the error that this is. It is dealt with
-            first, here and not in the timer's thread, for that may call the user's code.
-    """
+class PoolConsumer(threading.Thread, Member):
+    """A consumer that is a thread: see ``Member``."""
 
     def __init__(self, work: Work, number: int, expired: tuple[Envelope, BaseException, float] | None = None) -> None:
         # A daemon: a pool waits for its consumers by itself, and what it has written off must not keep the program.
-        super().__init__(name=f"{work.name}-{number}", daemon=True)
-        self._work = work
-        self._expired = expired
-        # The item that is being handled, if any, as it came out of the queue.
-        self.hand: list[Any] = []
-        # When its handler began, on the monotonic clock. Written before the item is in hand, by the observed loop only.
-        self.begun = 0.0
-        # Anything in it: take no more. Appended to by whoever wants that, read by the queue.
-        self.stop: list[int] = []
+        threading.Thread.__init__(self, name=f"{work.name}-{number}", daemon=True)
+        Member.__init__(self, work, expired)
         # Wakes who waits for its turn under a rate.
         self.alarm = threading.Event()
-        # What a limit has to remember of this consumer: see limits.py.
-        self.key: Any = None
-        self.next: list[Any] = []
-        # Written by this thread alone, read by all at any time.
-        self.items = 0
-        self.dead = 0
-        self.retried = 0
-        # Set as its last deed.
-        self.has_ended = False
 
     def tell_to_stop(self) -> None:
         """Take no more items. The queue must be interrupted after this."""
         self.stop.append(1)
         self.alarm.set()
 
-    def is_handling_item_of(self, queue: object) -> bool:
-        """Whether the handler is at work on an item of *queue*."""
-        return bool(self.hand) and self._work.queue is queue
-
     def run(self) -> None:
         """Handle items until told to stop, or until there will be no more; called in the thread."""
         work = self._work
         died: BaseException | None = None
         try:
-            if self._expired is not None:
-                work.failures.deal_with(self, *self._expired)
-                self._expired = None
+            self.deal_with_expired()
             (observe if work.is_observed else handle_all)(self, work)
         except ENDED:
             pass
         except BaseException as error:
             died = error
-            self._give_back(error)
+            self.give_back(error)
         finally:
             work.ended(self, died)
-
-    def _give_back(self, error: BaseException) -> None:
-        """This thread dies of a mistake of ours, or because its queue's code failed: what it holds is another's."""
-        for envelope in take_from(self):
-            log().error("%s gives back the item that it held", self.name)
-            self._work.give_back(envelope, error)
-
-    def begin_no_more(self) -> None:
-        """Give back the item in hand, which has not been begun: the pool is being stopped, and may have been left."""
-        for envelope in take_from(self):
-            self._work.put_back(envelope)
-        if self._work.limits:
-            self._work.limits.written_off(self)
-        raise TakingStopped
-
-
-def take_from(consumer: PoolConsumer) -> list[Envelope]:
-    """Take the item out of the hand of a consumer, which is written off by that. A list of one, or of none."""
-    try:
-        return [enclosed(consumer.hand.pop())]
-    except IndexError:
-        return []
 
 
 def handle_all(consumer: PoolConsumer, work: Work) -> None:
@@ -184,13 +128,4 @@ def handle_one(consumer: PoolConsumer, work: Work, envelope: Envelope) -> bool:
         work.tell("done", consumer, envelope, seconds=monotonic() - begun)
     if not work.settle(envelope):
         consumer.items -= 1
-    return True
-
-
-def let_go(consumer: PoolConsumer, envelope: Envelope) -> bool:
-    """Take *envelope* out of the consumer's hand; False when somebody else has."""
-    try:
-        consumer.hand.remove(envelope)
-    except ValueError:
-        return False
     return True

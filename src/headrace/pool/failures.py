@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
     from headrace.backends.memory.envelope import Envelope
     from headrace.consumers.retry import Verdict
-    from headrace.pool.consumer import PoolConsumer
+    from headrace.pool.member import Member
     from headrace.pool.work import Work
 
     OnError: TypeAlias = str | Callable[[Any, BaseException, int], Verdict] | None
 
-__all__ = ["Failures", "check_on_error"]
+__all__ = ["Failures", "NotAwaitable", "check_on_error"]
+
+
+class NotAwaitable(TypeError):
+    """A handler for an event loop has returned what cannot be awaited: no item will fare better."""
 
 
 def check_on_error(on_error: object) -> None:
@@ -47,9 +51,7 @@ class Failures:
             Stop if on_error == "stop" or (on_error is None and not retry) else Dead
         )
 
-    def deal_with(
-        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None
-    ) -> None:
+    def deal_with(self, consumer: Member, envelope: Envelope, error: BaseException, seconds: float | None) -> None:
         """Settle a failed item, which the caller has taken out of the consumer's hand.
 
         Args:
@@ -75,7 +77,7 @@ class Failures:
             self._give_up(consumer, envelope, error, seconds, stop=isinstance(verdict, Stop))
 
     def _verdict(self, envelope: Envelope, error: BaseException) -> Retry | Dead | Stop | Ignore:
-        if isinstance(error, HandlerSettled):
+        if isinstance(error, (HandlerSettled, NotAwaitable)):
             return Stop()
         if self._decide is None:
             if self._retry is not None and self._retry.covers(error, envelope.attempt):
@@ -88,7 +90,7 @@ class Failures:
             raise TypeError(f"on_error returned {verdict!r}: return headrace.Retry(...), Dead, Stop or Ignore")
         return verdict
 
-    def _ignore(self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None) -> None:
+    def _ignore(self, consumer: Member, envelope: Envelope, error: BaseException, seconds: float | None) -> None:
         consumer.items += 1
         if self._work.tell_done:
             self._work.tell("done", consumer, envelope, seconds=seconds, error=error)
@@ -96,7 +98,7 @@ class Failures:
             consumer.items -= 1
 
     def _try_again(
-        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, delay: float
+        self, consumer: Member, envelope: Envelope, error: BaseException, seconds: float | None, delay: float
     ) -> None:
         consumer.retried += 1
         # Before it is back in the queue, where another consumer may start it.
@@ -116,7 +118,7 @@ class Failures:
                 self._work.tell("dead", consumer, envelope, seconds=seconds, error=refusal)
 
     def _give_up(
-        self, consumer: PoolConsumer, envelope: Envelope, error: BaseException, seconds: float | None, *, stop: bool
+        self, consumer: Member, envelope: Envelope, error: BaseException, seconds: float | None, *, stop: bool
     ) -> None:
         if envelope.first_failed is None:
             envelope.first_failed = time()

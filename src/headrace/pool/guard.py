@@ -7,6 +7,7 @@ the second time another's would be, and ``join()`` and the pool would be over wi
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from weakref import ref
 
 from headrace.errors import HandlerSettled
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["guard", "unguard"]
+    from headrace.pool.member import Member
+
+__all__ = ["guard", "of_loop", "unguard"]
+
+# The consumer that is at work in this context, where consumers are tasks of an event loop.
+of_loop: ContextVar[Member | None] = ContextVar("headrace consumer", default=None)
 
 
 class Guard:
@@ -30,7 +36,8 @@ class Guard:
 
     def __call__(self, count: int = 1) -> None:
         thread = threading.current_thread()
-        if isinstance(thread, PoolConsumer) and thread.is_handling_item_of(self._queue()):
+        consumer = thread if isinstance(thread, PoolConsumer) else of_loop.get()
+        if consumer is not None and consumer.is_handling_item_of(self._queue()):
             raise HandlerSettled(
                 "a handler must not call task_done(): its ConsumerPool settles the item when the handler has ended "
                 "(take what else you need from the queue with queue.lease())"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from headrace.pool.consumer import PoolConsumer
+    from headrace.pool.member import Member
     from headrace.pool.work import Work
 
 __all__ = ["Limits", "Pace"]
@@ -91,7 +92,7 @@ class Limits:
             self._wait_for_turn(self._pace, consumer, number, envelope)
         return envelope
 
-    def _parked_for(self, consumer: PoolConsumer) -> tuple[int, Envelope]:
+    def _parked_for(self, consumer: Member) -> tuple[int, Envelope]:
         number, envelope = consumer.next.pop()
         if consumer.stop:
             self._begin_no_more(consumer, number, envelope)
@@ -103,7 +104,7 @@ class Limits:
             pace.give_back(reserved)
             self._begin_no_more(consumer, number, envelope)
 
-    def _begin_no_more(self, consumer: PoolConsumer, number: int, envelope: Envelope) -> None:
+    def _begin_no_more(self, consumer: Member, number: int, envelope: Envelope) -> None:
         self._return([(number, envelope)])
         self._leave_key(consumer)
         raise TakingStopped
@@ -147,7 +148,7 @@ class Limits:
         with self._changed:
             self._changed.wait_for(lambda: consumer.stop or self._parked_count < self._most_parked())
 
-    def _enter(self, consumer: PoolConsumer, key: Hashable, number: int, envelope: Envelope) -> bool:
+    def _enter(self, consumer: Member, key: Hashable, number: int, envelope: Envelope) -> bool:
         """Begin an item of *key*, or park it and return False."""
         with self._changed:
             running = self._running.get(key, 0)
@@ -159,7 +160,7 @@ class Limits:
             self._parked_count += 1
             return False
 
-    def finished(self, consumer: PoolConsumer) -> None:
+    def finished(self, consumer: Member) -> None:
         """*consumer* has ended an item: it goes on with one that is parked under its key, if there is any."""
         if consumer.key is None:
             return
@@ -178,7 +179,7 @@ class Limits:
                 return
         self._leave_key(consumer)
 
-    def _leave_key(self, consumer: PoolConsumer) -> None:
+    def _leave_key(self, consumer: Member) -> None:
         """*consumer* goes on with no item of its key. If nobody else does, what is parked goes back to the queue."""
         if consumer.key is None:
             return
@@ -196,7 +197,7 @@ class Limits:
                 self._changed.notify_all()
         self._return(orphans)
 
-    def written_off(self, consumer: PoolConsumer) -> None:
+    def written_off(self, consumer: Member) -> None:
         """*consumer* is not counted with any more: it ends, or its handler takes too long."""
         while consumer.next:
             self._return([consumer.next.pop()])

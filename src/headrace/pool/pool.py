@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, TracebackType
     from typing import Any, TypeVar
 
+    from headrace.aio.queue import AsyncQueue
     from headrace.consumers.events import Listener
     from headrace.contract import QueueContract
     from headrace.pool.failures import OnError
@@ -69,19 +70,26 @@ class ConsumerPool:
     written off and replaced, and what the handler does after that does not count, but it does go on until it returns.
     So a handler that hangs costs a thread; give what it calls a time limit of its own where you can.
 
+    With ``kind="async"`` the handler is cancelled, and its item fails when it has ended. If it does not end within
+    a second its consumer is written off in the same way.
+
     **Signals**, in the main thread, unless the program has handlers of its own: at the first SIGINT or SIGTERM nothing
     more is taken, the queue is shut down, and ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised in the block;
     handlers that are running have *grace* seconds; what was not begun stays in the queue (``get`` and another pool can
     have it). A second one does not wait for handlers. It is the same for all pools of nested blocks.
 
     Handlers that are given up run on in daemon threads, which do not keep the program from ending; their items are
-    given back to the queue.
+    given back to the queue. Coroutines that are given up are cancelled, and have a second to end. Where the pool is of
+    the caller's loop (``async with``), cancelling the task that is in its block is leaving with an exception, and
+    cancelling it again is a second signal; a signal cancels the task, and is raised out of the block.
 
     Args:
         queue: a queue of Headrace.
-        handler: called with each item, in the consumers' threads. What it returns is ignored.
+        handler: called with each item, in the consumers' threads. What it returns is ignored, or awaited first.
         consumers: how many, at least 1.
-        kind: "thread"; the other kinds are not in this version.
+        kind: "thread", or "async" for a handler that is a coroutine function, or returns an awaitable: consumers are
+            tasks then, with ``async with`` of the loop of asyncio (or uvloop) that runs, with ``with`` of a loop in a
+            thread of the pool's own. "process" is not in this version.
         retry: which failures are tried again, how often and when.
         on_error: "stop" (the default without *retry*) or "dead" (the default with it): what becomes of items that are
             not tried again; or a function of (item, error, attempt) that decides for each failure by
@@ -103,9 +111,22 @@ class ConsumerPool:
     All methods may be called from any thread; a pool is entered once.
     """
 
+    # Of the class: what "kind" must be.
+    _kind = "thread"
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, queue, handler, consumers=3, kind="thread", **options):
+            """A pool of the class for *kind*."""
+            if cls is ConsumerPool and kind == "async":
+                from headrace.pool.async_pool import AsyncConsumerPool
+
+                return object.__new__(AsyncConsumerPool)
+            return object.__new__(cls)
+
     def __init__(
         self,
-        queue: QueueContract[T],
+        queue: QueueContract[T] | AsyncQueue[T],
         handler: Callable[[T], object],
         consumers: int = 3,
         kind: str = "thread",
@@ -123,9 +144,9 @@ class ConsumerPool:
     ) -> None:
         check_queue(queue, ("put", "get", "task_done", "shutdown"), "ConsumerPool")
         check_supported(queue)
-        check_handler(handler)
-        check_count("consumers", consumers, 1, "how many threads handle items")
-        check_kind(kind)
+        check_kind(kind, self._kind)
+        self._check_functions(handler, on_error, key)
+        check_count("consumers", consumers, 1, "how many of them handle items")
         check_retry(retry)
         check_on_error(on_error)
         check_positive("timeout", timeout, "seconds for an item, or None for no limit")
@@ -139,7 +160,7 @@ class ConsumerPool:
         self.queue: Any = queue
         self._count = consumers
         self._grace = grace
-        self._work = Work(
+        self._work = self._new_work(
             queue,
             handler,
             self.name,
@@ -151,7 +172,7 @@ class ConsumerPool:
             per_key=per_key,
             listeners=listeners,
         )
-        self._signals = Signals(self._stop_taking, self._on_signal) if signals else None
+        self._signals = self._new_signals() if signals else None
         self._is_to_warn_of_dead = on_error is None
         self._puts: PutListening | None = None
         self._is_guarding = False
@@ -167,6 +188,25 @@ class ConsumerPool:
         self._has_said_why = False
         self._begun: float | None = None
         self._ended: float | None = None
+
+    # -- what depends on the kind ----------------------------------------------------------------
+
+    def _check_functions(self, handler: object, on_error: object, key: object) -> None:
+        """Raise TypeError unless these can be called as this kind of pool calls them."""
+        check_handler(handler, instead="say kind='async', or make it a plain function")
+
+    def _new_work(self, *arguments: Any, **policies: Any) -> Work:
+        return Work(*arguments, **policies)
+
+    def _new_signals(self) -> Signals:
+        return Signals(self._stop_taking, self._on_signal)
+
+    def _watch(self, limit: float) -> None:
+        """Have the time limit kept."""
+        watch(self._work, limit)
+
+    def _end_handlers(self) -> None:
+        """End those that are given up, where that can be done. May wait for that for a short time."""
 
     # -- while it works --------------------------------------------------------------------------
 
@@ -194,7 +234,7 @@ class ConsumerPool:
             RuntimeError: the pool is not entered, or is being stopped; or the system has no thread left.
             TypeError, ValueError: *consumers* is not a whole number of at least 1.
         """
-        check_count("consumers", consumers, 1, "how many threads handle items")
+        check_count("consumers", consumers, 1, "how many of them handle items")
         if self._begun is None or not self._resize(consumers):
             raise RuntimeError(f"{self.name} is not at work: resize() is for inside of its with block")
 
@@ -271,7 +311,20 @@ class ConsumerPool:
             for _ in range(self._count):
                 work.start()
         if work.timeout is not None:
-            watch(work, work.timeout)
+            self._watch(work.timeout)
+
+    async def __aenter__(self) -> ConsumerPool:
+        """Of pools of coroutines: start consumers in the loop that runs. Waits for nothing."""
+        raise TypeError(
+            f"{self.name} is a pool of threads, whose end would hold up the event loop: enter it by a plain 'with', "
+            "outside of coroutines; or make its handler a coroutine function, and say kind='async'"
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Of pools of coroutines: as leaving by ``with``, without holding up the loop."""
+        raise NotImplementedError
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -316,9 +369,15 @@ class ConsumerPool:
             self._wait_for_consumers()
         finally:
             # Whatever ended the wait (a second Ctrl-C): nothing stays with a consumer.
-            work.write_off_all()
-            if work.limits:
-                work.limits.give_back_all()
+            try:
+                self._end_handlers()
+            finally:
+                self._write_off_all()
+
+    def _write_off_all(self) -> None:
+        self._work.write_off_all()
+        if self._work.limits:
+            self._work.limits.give_back_all()
 
     def _begin_grace(self) -> None:
         if self._deadline is None:
@@ -467,12 +526,14 @@ def check_supported(queue: Any) -> None:
         )
 
 
-def check_kind(kind: object) -> None:
-    """Raise unless *kind* is one that this version has."""
-    if kind in ("process", "async"):
-        raise NotSupported(f"kind={kind!r} is not in this version, which has kind='thread'")
-    if kind != "thread":
-        raise ValueError(f"kind must be 'thread' in this version, not {kind!r}")
+def check_kind(kind: object, of_class: str) -> None:
+    """Raise unless *kind* is one that this version has, and that of the class."""
+    if kind == "process":
+        raise NotSupported("kind='process' is not in this version, which has kind='thread' and kind='async'")
+    if kind not in ("thread", "async"):
+        raise ValueError(f"kind must be 'thread' or 'async' in this version, not {kind!r}")
+    if kind != of_class:
+        raise TypeError(f"kind={kind!r} is not for this class, which is of kind {of_class!r}: use ConsumerPool itself")
 
 
 def check_retry(retry: object) -> None:

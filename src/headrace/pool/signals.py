@@ -37,11 +37,18 @@ class Signals:
         stop_taking: called first, for all pools. It must not touch a queue that another pool's handlers may use.
         on_signal: called then, with the signal's number and the frame that it struck. Returns whether the signal is to
             be raised there; else the pool sees to it.
+        replaces: says of a handler that is not the default one whether it is to be taken over too.
     """
 
-    def __init__(self, stop_taking: Callable[[], object], on_signal: Callable[[int, FrameType | None], bool]) -> None:
+    def __init__(
+        self,
+        stop_taking: Callable[[], object],
+        on_signal: Callable[[int, FrameType | None], bool],
+        replaces: Callable[[Any], bool] = lambda handler: False,
+    ) -> None:
         self.stop_taking = stop_taking
         self.on_signal = on_signal
+        self._replaces = replaces
 
     def install(self) -> None:
         """Take them over. Does nothing in a thread other than the main one."""
@@ -52,7 +59,8 @@ class Signals:
         _processes[:] = [os.getpid()]
         _standing.append(self)  # first: a signal that comes as soon as a handler is ours is this pool's to note
         for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-            if signal.getsignal(number) is default:
+            standing = signal.getsignal(number)
+            if standing is default or self._replaces(standing):
                 try:
                     _previous[number] = signal.signal(number, _handle)
                 except ValueError:

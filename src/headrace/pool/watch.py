@@ -6,13 +6,13 @@ import os
 from time import monotonic
 from weakref import ref
 
-from headrace.pool.consumer import let_go
+from headrace.pool.member import let_go
 from headrace.pool.work import ENDED
 from headrace.timer import timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from headrace.pool.consumer import PoolConsumer
+    from headrace.pool.member import Member
     from headrace.pool.work import Work
 
 __all__ = ["watch"]
@@ -46,7 +46,7 @@ def look_at_all(work: Work, limit: float) -> float:
     return earliest
 
 
-def look_at(work: Work, consumer: PoolConsumer, limit: float, now: float) -> float | None:
+def look_at(work: Work, consumer: Member, limit: float, now: float) -> float | None:
     """When the time of the item in the consumer's hand runs out; None if there is none, or it has been dealt with.
 
     The item is looked at first and the time after it: if the consumer goes on to another item in between, the time is

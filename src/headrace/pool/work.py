@@ -12,9 +12,10 @@ from headrace.consumers.events import Dispatch, Event
 from headrace.consumers.failure import shown
 from headrace.errors import LeaseLost
 from headrace.log import log
-from headrace.pool.consumer import PoolConsumer, take_from
+from headrace.pool.consumer import PoolConsumer
 from headrace.pool.failures import Failures
 from headrace.pool.limits import Limits
+from headrace.pool.member import take_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from headrace.consumers.events import Listener
     from headrace.consumers.retry import Retry
     from headrace.pool.failures import OnError
+    from headrace.pool.member import Member
 
 __all__ = ["ENDED", "SIGNAL", "STOPPED", "Work"]
 
@@ -63,16 +65,16 @@ class Work:
         self.tell_done = self.dispatch.wants("done")
         self.tell_retried = self.dispatch.wants("retried")
         self.tell_dead = self.dispatch.wants("dead")
-        self.limits = None if rate is None and key is None else Limits(self, rate, key, per_key)
+        self.limits = None if rate is None and key is None else self.new_limits(rate, key, per_key)
         self.failures = Failures(self, retry, on_error)
         self.is_observed = self.is_timed or self.limits is not None or bool(self.dispatch)
         self.lock = threading.RLock()
         # Those that take items, or will end when they have been told to. Not those that were written off.
-        self.consumers: list[PoolConsumer] = []
+        self.consumers: list[Member] = []
         # Those that have left the list above, and still tell that they end.
-        self.ending: set[PoolConsumer] = set()
+        self.ending: set[Member] = set()
         # All that there ever were, for the summary.
-        self.everybody: list[PoolConsumer] = []
+        self.everybody: list[Member] = []
         self.replaced = 0
         self.timed_out = 0
         # Whether everything is to end; set once. And whether it is because of a failure.
@@ -85,16 +87,26 @@ class Work:
         # For who waits for the end: see ENDED and the others. Safe to put into from a signal handler.
         self.news: SimpleQueue[str] = SimpleQueue()
 
+    # -- what it is made of ----------------------------------------------------------------------
+
+    def new_consumer(self, number: int, expired: tuple[Envelope, BaseException, float] | None) -> Member:
+        """One more consumer, which is not started yet."""
+        return PoolConsumer(self, number, expired)
+
+    def new_limits(self, rate: float | None, key: Callable[[Any], Hashable] | None, per_key: int) -> Limits:
+        """What says which item is begun next."""
+        return Limits(self, rate, key, per_key)
+
     # -- who works -------------------------------------------------------------------------------
 
     def start(self, expired: tuple[Envelope, BaseException, float] | None = None, *, for_long: bool = True) -> None:
         """Start one more consumer. The lock must be held. Raises RuntimeError when the system has no thread left.
 
         Args:
-            expired: an item for it to deal with first: see PoolConsumer.
+            expired: an item for it to deal with first: see Member.
             for_long: whether it takes items after that.
         """
-        consumer = PoolConsumer(self, len(self.everybody) + 1, expired)
+        consumer = self.new_consumer(len(self.everybody) + 1, expired)
         if not for_long:
             consumer.tell_to_stop()
         self.consumers.append(consumer)
@@ -108,7 +120,7 @@ class Work:
             self.everybody.remove(consumer)
             raise
 
-    def ended(self, consumer: PoolConsumer, died: BaseException | None) -> None:
+    def ended(self, consumer: Member, died: BaseException | None) -> None:
         """A consumer ends; called by itself at its end. Replaces it if it was not meant to."""
         try:
             with self.lock:
@@ -124,7 +136,7 @@ class Work:
             self.ending.discard(consumer)
             self.news.put(ENDED)
 
-    def _replace_dead(self, consumer: PoolConsumer, died: BaseException) -> None:
+    def _replace_dead(self, consumer: Member, died: BaseException) -> None:
         if self.is_stopping or consumer.stop:
             if isinstance(died, Exception):
                 log().error("%s died on its way to its end", consumer.name, exc_info=died)
@@ -254,7 +266,7 @@ class Work:
     def tell(
         self,
         kind: str,
-        consumer: PoolConsumer,
+        consumer: Member,
         envelope: Envelope,
         *,
         seconds: float | None = None,
