@@ -50,6 +50,14 @@ turn_is_due(hr_turns *turns)
     return is_due && !is_first;
 }
 
+/* Whether there is nothing to wait for. Who waits lets his loop run, and should stand in line first. */
+static bool
+would_act(const operation *self)
+{
+    const hr_queue *queue = self->queue;
+    return self->kind == PUT ? queue->items.count < queue->limit : queue->items.count > 0;
+}
+
 /* -- acting at once --------------------------------------------------------------------------------- */
 
 /* Each returns 1 when it has acted, 0 when that takes Python code or a wait, -1 with an exception set. */
@@ -185,7 +193,7 @@ operation_send(operation *self, PyObject *value, PyObject **result)
             return PYGEN_ERROR;
         }
         hr_turns *turns = TURNS(self->queue->state);
-        bool yields = --turns->left <= 0 && turn_is_due(turns);
+        bool yields = --turns->left <= 0 && would_act(self) && turn_is_due(turns);
         int acted = yields ? 0 : act_now(self, result);
         if (HR_LIKELY(acted > 0)) {
             end(self);

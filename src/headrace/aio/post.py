@@ -33,12 +33,14 @@ class Post(loops.Post):
     line: int
     # Asleep, the longest first.
     sleepers: OrderedDict[Any, None]
+    # Asleep again after having been roused in vain: before the others, in the same order.
+    again: OrderedDict[Any, None]
     # How many were roused and are not back.
     roused: int
     # For queues that run in Python: how many times all were woken that this one has heard of.
     alarms: int | None
 
-    __slots__ = ("alarms", "hub", "line", "queue", "roused", "sleepers")
+    __slots__ = ("again", "alarms", "hub", "line", "queue", "roused", "sleepers")
 
     def __new__(cls, hub: Hub, queue: Any, line: int) -> Self:
         """Of *hub* before that line of *queue*. It stands there once somebody waits."""
@@ -47,6 +49,7 @@ class Post(loops.Post):
         self.queue = queue
         self.line = line
         self.sleepers = OrderedDict()
+        self.again = OrderedDict()
         self.roused = 0
         self.alarms = None
         return self
@@ -60,24 +63,27 @@ class Post(loops.Post):
             self.queue._watch(self.line, self)
         return sleeper
 
-    def enter_again(self, sleeper: Any) -> Any:
-        """The same for one who was roused and found nothing: at the front."""
-        if sleeper in self.sleepers:  # its time is up
-            return sleeper
+    def is_asleep(self, sleeper: Any) -> bool:
+        """Whether *sleeper* was not roused. Its time may be up, though."""
+        return sleeper in self.sleepers or sleeper in self.again
+
+    def enter_again(self) -> Any:
+        """The same for one who was roused and found nothing: before those who were not."""
         self.roused -= 1
-        again = self.hub.sleeper()
-        self.sleepers[again] = None
-        self.sleepers.move_to_end(again, last=False)
+        sleeper = self.hub.sleeper()
+        self.again[sleeper] = None
         self.deliver()
-        return again
+        return sleeper
 
     def leave(self, sleeper: Any) -> None:
         """Be back, however the wait ended. What it was roused for and has not taken is another's."""
         if sleeper in self.sleepers:
             del self.sleepers[sleeper]
+        elif sleeper in self.again:
+            del self.again[sleeper]
         else:
             self.roused -= 1
-        if self.sleepers:
+        if self.sleepers or self.again:
             self.deliver()
         elif not self.roused:
             hub, queue = self.hub, self.queue
@@ -90,27 +96,28 @@ class Post(loops.Post):
 
     def deliver(self) -> None:
         """Rouse those who find something to do, and stand in the line for the others."""
-        sleepers = self.sleepers
+        asleep = len(self.sleepers) + len(self.again)
         if self.take_all():
-            count = len(sleepers)
-        elif sleepers:
-            count = min(self.queue._ready(self.line) - self.roused, len(sleepers))
+            count = asleep
+        elif asleep:
+            count = min(self.queue._ready(self.line) - self.roused, asleep)
         else:
             return
         for _ in range(count):
-            sleeper, _none = sleepers.popitem(last=False)
+            sleeper, _none = (self.again or self.sleepers).popitem(last=False)
             self.roused += 1
             if not self.hub.rouse(sleeper):
                 self.end()
                 return
-        if sleepers:
-            self.stands_for = len(sleepers)
+        if self.sleepers or self.again:
+            self.stands_for = len(self.sleepers) + len(self.again)
             if not self.roused:
                 self.queue._watch(self.line, self)
 
     def end(self) -> None:
         """The loop is closed: nobody here will ever look. Others shall."""
         self.sleepers.clear()
+        self.again.clear()
         self.hub.posts.pop((id(self.queue), self.line), None)
         self.queue._unwatch(self.line, self)
 

@@ -19,6 +19,34 @@ if TYPE_CHECKING:
 __all__ = ["get", "join", "put", "wait_until"]
 
 
+class Turns:
+    """When a coroutine that always finds what it waits for lets its loop run: as in ``csrc/awaitable.c``."""
+
+    # Operations between two looks at the clock, and seconds after which the loop is let run.
+    LOOKS = 16
+    SECONDS = 0.002
+
+    def __init__(self) -> None:
+        self._left = self.LOOKS
+        self._since = monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time, which is not asked again before some time has gone by."""
+        self._left -= 1
+        if self._left > 0:
+            return False
+        now = monotonic()
+        is_due = now - self._since >= self.SECONDS
+        # Where so many operations take longer than that, each looks.
+        self._left = 1 if is_due else self.LOOKS
+        if is_due:
+            self._since = now
+        return is_due
+
+
+turns = Turns()
+
+
 async def wait_until(
     queue: Any, line: int, attempt: Callable[[], Any], refusal: type[Exception], deadline: float | None
 ) -> Any:
@@ -28,6 +56,8 @@ async def wait_until(
     cancelled has done nothing; what it was roused for goes to another.
     """
     hub = here()
+    if turns.is_due() and queue._ready(line):
+        await hub.turn()
     post = post_of(hub, queue, line)
     sleeper = post.enter()
     try:
@@ -41,8 +71,8 @@ async def wait_until(
                     raise
             finally:
                 hub.let_look()
-            if sleeper not in post.sleepers:
-                sleeper = post.enter_again(sleeper)
+            if not post.is_asleep(sleeper):
+                sleeper = post.enter_again()
             await hub.sleep(sleeper, deadline)
     except HeadraceError as error:
         raise as_asynchronous(error) from None
