@@ -151,3 +151,15 @@ def path_in_memory() -> Iterator[str]:
     """Where a queue file may be made for a test that opens it, or puts into it, thousands of times."""
     with tempfile.TemporaryDirectory(prefix="headrace-", dir=folder_in_memory()) as folder:
         yield os.path.join(folder, "jobs.db")
+
+
+@pytest.fixture
+def checked_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The test is in a folder of its own; afterwards the counters of jobs.db there must be those of a recount."""
+    from headrace.backends.sqlite.checking import check
+
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    path = tmp_path / "jobs.db"
+    if path.exists() and path.read_bytes()[:6] == b"SQLite":
+        assert check(str(path)) == []

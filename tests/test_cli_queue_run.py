@@ -20,24 +20,13 @@ pytest.importorskip("apsw")
 pytest.importorskip("msgspec")
 
 import headrace as library
-from headrace.backends.sqlite.checking import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="signals"), pytest.mark.usefixtures("checked_folder")]
 
 LOG = 'printf "%s\\n" "$0" >> log'
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The tests are in a folder of their own; afterwards the counters of the file must be those of a recount."""
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    path = tmp_path / "jobs.db"
-    if path.exists() and path.read_bytes()[:6] == b"SQLite":
-        assert check(str(path)) == []
 
 
 def run(items: Iterable[object], *options: str, script: str = LOG, **more: Any) -> subprocess.CompletedProcess[bytes]:

@@ -19,23 +19,13 @@ pytest.importorskip("apsw")
 pytest.importorskip("msgspec")
 
 import headrace as library
-from headrace.backends.sqlite.checking import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="signals"), pytest.mark.usefixtures("checked_folder")]
 
 LOG = 'printf "%s\\n" "$0" >> log'
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The tests are in a folder of their own; afterwards the counters of the file must be those of a recount."""
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    if (tmp_path / "jobs.db").exists():
-        assert check(str(tmp_path / "jobs.db")) == []
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from headrace.cli.policies import Policies, policy_options
 from headrace.cli.quantities import COUNT
 from headrace.cli.refusal import Refused
 from headrace.cli.running import run_step
+from headrace.cli.shared_options import command_argument, progress_option, shell_option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -96,19 +97,12 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
     metavar="MODULE:FUNCTION",
     help="Call a Python function with each item.",
 )
-@option("What is done", "--shell", is_flag=True, help="COMMAND is a line for /bin/sh. The item is quoted for it.")
+@shell_option
 @input_options
 @queue_options
 @policy_options
-@option(
-    "Output",
-    "--progress/--no-progress",
-    default=None,
-    help="Show how far it is. [default: if standard error is a terminal]",
-)
-@click.argument(
-    "words", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED, shell_complete=_complete_command
-)
+@progress_option
+@command_argument(_complete_command)
 def command(
     consumers: int | None,
     input_paths: tuple[str, ...],

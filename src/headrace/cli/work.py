@@ -11,6 +11,7 @@ from headrace.cli.option_groups import GroupedCommand, option
 from headrace.cli.policies import Policies, policy_options
 from headrace.cli.quantities import COUNT
 from headrace.cli.refusal import Refused
+from headrace.cli.shared_options import command_argument, progress_option, shell_option
 from headrace.cli.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
     metavar="MODULE:FUNCTION",
     help="Call a Python function with each item, as it was put.",
 )
-@option("What is done", "--shell", is_flag=True, help="COMMAND is a line for /bin/sh. The item is quoted for it.")
+@shell_option
 @option(
     "What is done",
     "--stdin",
@@ -107,15 +108,8 @@ def _complete_command(ctx: click.Context, parameter: click.Parameter, incomplete
     help="COMMAND finds the item, and a line break, on its standard input; it is no argument.",
 )
 @policy_options
-@option(
-    "Output",
-    "--progress/--no-progress",
-    default=None,
-    help="Show how far it is. [default: if standard error is a terminal]",
-)
-@click.argument(
-    "words", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED, shell_complete=_complete_command
-)
+@progress_option
+@command_argument(_complete_command)
 def command(
     url: str | None,
     consumers: int | None,
