@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from headrace.aio.queue import AsyncQueue
     from headrace.backends.memory.dead import DeadLetter, DeadLetters
     from headrace.backends.sqlite.queue import FileQueue
+    from headrace.consumers.aconsume import aconsume
     from headrace.consumers.consume import consume
     from headrace.consumers.consumer import Consumer
     from headrace.consumers.events import Event
@@ -88,6 +89,7 @@ __all__ = [
     "StorageError",
     "Summary",
     "__version__",
+    "aconsume",
     "consume",
     "imap_unordered",
     "implementation",
@@ -118,6 +120,7 @@ _LAZY = {
     "Selected": "selecting",
     "Stop": "consumers.retry",
     "Summary": "consumers.summary",
+    "aconsume": "consumers.aconsume",
     "consume": "consumers.consume",
     "imap_unordered": "consumers.map",
     "map": "consumers.map",

@@ -167,6 +167,18 @@ class AsyncConsumerPool(ConsumerPool):
         self._raise_outcome(error, interrupt)
         self._warn_of_dead()
 
+    async def run_to_end(self) -> None:
+        """Enter, and leave when the queue is shut down and every item is settled, or the pool is stopped.
+
+        Being cancelled it cancels the handlers.
+        """
+        async with self:
+            try:
+                await self._until_consumers_end()
+            except asyncio.CancelledError:
+                self._deadline = monotonic()
+                raise
+
     def _leave_block(self) -> None:
         """From here on a signal cancels nothing, and what one has cancelled is not."""
         standing = _entered.get(self._in_loop.loop, [])

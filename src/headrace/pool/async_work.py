@@ -63,9 +63,10 @@ class AsyncWork(Work):
         self.loop = loop
         self._thread = thread
         self.turns = Turns(loop)
-        face = self.queue.aio
+        face: Any = self.queue.aio
         self._wait_for_item = face._take
-        self._takes_at_once = getattr(type(face), "_take") is getattr(AsyncQueue, "_take")  # noqa: B009
+        kind: Any = type(face)  # pyright: ignore[reportUnknownVariableType]
+        self._takes_at_once = kind._take is getattr(AsyncQueue, "_take")  # noqa: B009
         if self.async_limits is not None:
             self.async_limits.belong_to(loop)
 
