@@ -357,6 +357,10 @@ operation_close(operation *self, PyObject *unused)
 static PyObject *
 operation_await(operation *self)
 {
+    if (self->state == DELEGATED) { /* or two would sleep as one: a task steps its coroutine without asking here again */
+        refuse_second_awaiter();
+        return NULL;
+    }
     return Py_NewRef((PyObject *)self);
 }
 
@@ -429,7 +433,7 @@ static PyType_Slot operation_slots[] = {
     {Py_tp_clear, operation_clear},
     {Py_tp_methods, operation_methods},
     {Py_tp_members, operation_members},
-    {Py_tp_iter, operation_await},
+    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, operation_next},
     {Py_am_await, operation_await},
     {Py_am_send, operation_send},
