@@ -240,7 +240,7 @@ operation_send_method(operation *self, PyObject *value)
     return sent == PYGEN_RETURN ? stop_with(result) : result;
 }
 
-#if PY_VERSION_HEX >= 0x030C0000
+#if PY_VERSION_HEX >= 0x030C0000 && !defined(Py_GIL_DISABLED)
 /* From Python 3.12 an `await` of what is no coroutine calls this, and takes a result from a StopIteration. To make one
  * costs as much as all the rest, so one is used again and again: it is ours again when this operation goes, right after
  * the await, unless somebody has kept it. */

@@ -4,6 +4,10 @@
 
 #include "core.h"
 
+#ifdef Py_GIL_DISABLED
+#include <stdatomic.h>
+#endif
+
 typedef struct hr_post hr_post;
 
 /* Where the posts of one event loop leave word that they were woken. */
