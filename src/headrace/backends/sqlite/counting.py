@@ -25,6 +25,10 @@ class Counting(Handle[T]):
         waiting, delayed = self._counters("waiting, delayed")
         return int(waiting) + (self._due() if delayed else 0)
 
+    def _others(self, line: int) -> int:
+        """How many wait in a line that are neither in ``get`` nor in ``put``: selects."""
+        return 0 if self._watches is None else self._watches[line].others()
+
     def _due(self) -> int:
         ((due,),) = self._storage.look(
             "SELECT count(*) FROM delayed WHERE queue = ? AND ready_at <= ?", (self._id, time_ns() // 1000)
@@ -114,8 +118,8 @@ class Counting(Handle[T]):
             put,
             got,
             dropped,
-            len(self._getters),
-            len(self._putters),
+            len(self._getters) + self._others(0),
+            len(self._putters) + self._others(1),
             self.is_shutdown,
             delayed - due,
             dead,

@@ -14,6 +14,7 @@ import apsw
 from headrace.backends.sqlite import statements
 from headrace.backends.sqlite.connecting import check_header, check_place, connect
 from headrace.backends.sqlite.housekeeper import Housekeeper
+from headrace.backends.sqlite.lanes import Lanes
 from headrace.backends.sqlite.owners import Owner
 from headrace.backends.sqlite.side import Side
 from headrace.backends.sqlite.storage import Storage
@@ -59,6 +60,8 @@ class QueueFile:
         self.settled: deque[Settled] = deque()
         # What is in the transaction at work, or in the last one, and that one.
         self._sent: tuple[Batch | None, list[Settled]] = NOTHING_SENT
+        # Where coroutines have their transactions made.
+        self.lanes = Lanes(self)
         self.is_abandoned = False
         self.children_may_not = False
 

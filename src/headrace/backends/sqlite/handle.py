@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.backends.sqlite.file import QueueFile
     from headrace.backends.sqlite.statements import Claimed
     from headrace.backends.sqlite.storage import Operation, Storage
+    from headrace.backends.sqlite.watching import Watch, Watches
     from headrace.serializers import Serializer
 
 __all__ = ["Blocked", "Handle"]
@@ -79,8 +80,9 @@ class Handle(Subscriptable[T]):
         self._items_word = word(self._id, ITEMS)
         self._space_word = word(self._id, SPACE)
         self._drained_word = word(self._id, DRAINED)
-        # What get() has taken and task_done() is to settle: for each thread, (item's number, owner's number).
-        self._held: dict[int, deque[tuple[int, int]]] = {}
+        # What get() has taken and task_done() is to settle: for each thread (its number) or task (a weak reference),
+        # (item's number, owner's number). A task that holds nothing is not in it.
+        self._held: dict[object, deque[tuple[int, int]]] = {}
         # Held while some are taken out of it. Reentrant for signal handlers.
         self._unholding = threading.RLock()
         self._is_unholding: Callable[[], bool] = getattr(self._unholding, "_is_owned")  # noqa: B009
@@ -91,6 +93,8 @@ class Handle(Subscriptable[T]):
         self._getters: list[int] = []
         self._putters: list[int] = []
         self._prefetch = Prefetch(self)
+        # Where event loops wait; made for the first.
+        self._watches: Watches | None = None
         # The owner's number under which others were told that we may hold items.
         self._announced = 0
         # When it was last looked for owners that have died, and when that is to be done again; monotonic.
@@ -158,6 +162,8 @@ class Handle(Subscriptable[T]):
         if self._finalizer.detach() is None:
             return
         self._is_released = True
+        if self._watches is not None:
+            self._watches.end()
         # Whoever still looks finds nothing there, and that the queue is closed.
         self._words = nowhere()
         self._file.release()
@@ -287,6 +293,37 @@ class Handle(Subscriptable[T]):
     def _let_look(self) -> None:
         for index in (self._items_word, self._space_word, self._drained_word):
             bell.ring(self._words, index)
+        if self._watches is not None:
+            self._watches.alarm()
+
+    # -- event loops: see watching.py ------------------------------------------------------------
+
+    def _watched(self, line: int) -> Watch:
+        """The watch of a line: 0 for items, 1 for room, 2 for ``join``."""
+        if self._watches is None:
+            from headrace.backends.sqlite.watching import Watches
+
+            with CHANGING:
+                self._watches = self._watches or Watches(self)  # type: ignore[arg-type]
+        return self._watches[line]
+
+    def _word_of(self, line: int) -> int:
+        return (self._items_word, self._space_word, self._drained_word)[line]
+
+    def _watch(self, line: int, post: Any) -> None:
+        """Have a post stand in a line until there is something to do, which may be at once: see ``aio/post.py``."""
+        self._watched(line).stand(post, look=True)
+
+    def _unwatch(self, line: int, post: Any) -> None:
+        """Have a post leave its line, and pass on the wake-up that it may have had."""
+        watch = self._watched(line)
+        if not watch.stands(post):
+            bell.ring(self._words, self._word_of(line), 1)
+        watch.step_out(post)
+
+    def _ready(self, line: int) -> int:
+        """How many of those who wait in a line would find something to do, as far as is known. Said once."""
+        return self._watched(line).take_found()
 
     def __repr__(self) -> str:
         return f"<FileQueue {self.path}#{self.name}>"
@@ -335,7 +372,7 @@ class Blocked:
 def abandon(
     file: QueueFile,
     queue: int,
-    held: dict[int, deque[tuple[int, int]]],
+    held: dict[object, deque[tuple[int, int]]],
     out: set[tuple[int, int]],
     ahead: deque[Claimed],
     process: int,

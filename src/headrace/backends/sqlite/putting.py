@@ -88,12 +88,30 @@ class Putting(Handle[T]):
     def _put_encoded(
         self, row: Put, ready_at: int | None, on_duplicate: str, block: bool, timeout: float | None
     ) -> None:
+        self._put_with(self._putting_of(row, ready_at, on_duplicate), block, timeout)
+
+    def _putting_of(self, row: Put, ready_at: int | None, on_duplicate: str) -> Operation:
+        """The step of a transaction that puts *row*, if there is room."""
         if row[4] is not None:
-            self._put_with(lambda s: statements.put_keyed(s, self._id, row, on_duplicate, ready_at), block, timeout)
-        elif ready_at is not None:
-            self._put_with(lambda s: statements.put_delayed(s, self._id, row, ready_at), block, timeout)
-        else:
-            self._put_row(row, block, timeout)
+            return lambda s: statements.put_keyed(s, self._id, row, on_duplicate, ready_at)
+        if ready_at is not None:
+            return lambda s: statements.put_delayed(s, self._id, row, ready_at)
+        return lambda s: statements.put_one(s, self._id, row)
+
+    def _prepared(
+        self,
+        item: Any,
+        *,
+        priority: int = 0,
+        delay: float | None = None,
+        ttl: float | None = None,
+        key: str | None = None,
+        on_duplicate: str = "ignore",
+        headers: dict[str, str] | None = None,
+    ) -> Operation:
+        """The step that puts *item*, encoded now, as ``put`` would."""
+        row, ready_at = self._row(item, priority, delay, ttl, key, on_duplicate, headers)
+        return self._putting_of(row, ready_at, on_duplicate)
 
     def _row(
         self,

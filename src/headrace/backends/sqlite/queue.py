@@ -13,6 +13,13 @@ from headrace.backends.sqlite.putting import Putting
 from headrace.backends.sqlite.settling import Settling
 from headrace.generic import T
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from headrace import selecting
+    from headrace.backends.sqlite.aio import FileAsyncQueue
+
 __all__ = ["FileQueue"]
 
 
@@ -37,3 +44,25 @@ class FileQueue(Putting[T], Settling[T], Counting[T]):
     All methods may be called from any thread. After a fork the child opens the file anew by itself; what the parent
     holds stays the parent's.
     """
+
+    @property
+    def aio(self) -> FileAsyncQueue[T]:
+        """This queue for coroutines: see ``headrace.AsyncQueue``."""
+        from headrace.backends.sqlite.aio import FileAsyncQueue
+
+        return FileAsyncQueue(self)
+
+    def getting(self, *, required: bool = False) -> selecting.Getting[T]:
+        """Taking the next item of this queue, as a case of ``headrace.select``. The queue itself means the same.
+
+        With *required* the select ends with ``ShutDown`` when this object is shut down and no item waits any more.
+        """
+        from headrace.selecting import Getting
+
+        return Getting(self, required=required)
+
+    def putting(self, item: T, **more: Any) -> selecting.Putting[T]:
+        """Putting *item* into this queue, as a case of ``headrace.select``. *more* is what else its ``put`` has."""
+        from headrace.selecting import Putting
+
+        return Putting(self, item, **more)

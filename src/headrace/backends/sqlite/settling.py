@@ -42,11 +42,15 @@ class Settling(Taking[T]):
             LeaseLost: the lease ran out, because this process was stopped for long.
         """
         check_task_count(count)
+        self._task_done(count, threading.get_ident())
+
+    def _task_done(self, count: int, holder: object, soon: bool = False) -> None:
+        """``task_done`` of *holder*: see ``_get``. With *soon* others hear of the end a moment later."""
         lost: LeaseLost | None
         is_nested = self._is_unholding()
         # Other threads may settle what this one holds, and must not find the same items.
         with self._unholding:
-            held = self._held_here()
+            held = self._held_by(holder)
             # In a signal handler that has interrupted this thread just here, what is being settled is not ours. Said
             # first, and looked then.
             begun = self._being_settled if is_nested else 0
@@ -54,39 +58,45 @@ class Settling(Taking[T]):
             try:
                 pairs = list(held)[begun : begun + count]
                 if len(pairs) < count:
-                    lost = self._settle_pairs(self._taken_from_all(count, begun))
+                    lost = self._settle_pairs(self._taken_from_all(count, begun, holder), soon)
                 else:
                     # Settled first and forgotten then: an interrupt in between leaves what is settled twice, which
                     # changes nothing.
-                    lost = self._settle_pairs(pairs)
+                    lost = self._settle_pairs(pairs, soon)
                     for pair in pairs:
                         with suppress(ValueError):  # given back meanwhile
                             held.remove(pair)
             finally:
                 self._being_settled = begun
+                self._forget_if_empty(holder)
         if lost is not None:
             raise lost
 
-    def _taken_from_all(self, count: int, begun: int) -> list[tuple[int, int]]:
-        """What this thread holds, and then what others do. Raises ValueError, and takes nothing, where that is less."""
+    def _forget_if_empty(self, holder: object) -> None:
+        """Tasks are many, and end: one that holds nothing leaves nothing. With ``_unholding`` held."""
+        if not isinstance(holder, int) and not self._held.get(holder, True):
+            del self._held[holder]
+
+    def _taken_from_all(self, count: int, begun: int, own: object) -> list[tuple[int, int]]:
+        """What *own* holds, and then what others do. Raises ValueError, and takes nothing, where that is less."""
         pairs: list[tuple[int, int]] = []
-        own = threading.get_ident()
-        for thread in sorted(self._held, key=lambda one: one != own):
-            theirs = self._held[thread]
+        for holder in sorted(list(self._held), key=lambda one: one != own):  # noqa: C414 - other threads change it
+            theirs = self._held[holder]
             while theirs and len(pairs) < count and not begun:
                 try:
                     pairs.append(theirs.popleft())
                 except IndexError:
                     break
+            self._forget_if_empty(holder)
         if len(pairs) < count:
-            self._held_here().extendleft(reversed(pairs))
+            self._held_by(own).extendleft(reversed(pairs))
             raise ValueError(
                 f"task_done({count}) for {len(pairs)} items that this object holds: only what get() returned can be "
                 "settled, once"
             )
         return pairs
 
-    def _settle_pairs(self, pairs: list[tuple[int, int]]) -> LeaseLost | None:
+    def _settle_pairs(self, pairs: list[tuple[int, int]], soon: bool) -> LeaseLost | None:
         """Settle all of them. Returns the first LeaseLost."""
         lost: LeaseLost | None = None
         file = self._file
@@ -94,31 +104,40 @@ class Settling(Taking[T]):
         if len(pairs) > 1 and {owner for _, owner in pairs} == {number} and file.owner.is_sure():
             self._check_is_own()
             file.settle_many_soon(self._id, number, [item for item, _ in pairs])
-            self._tell_the_end()
+            self._tell_the_end(soon)
             return None
         for item, owner in pairs:
             try:
-                self._done(item, owner)
+                self._done(item, owner, soon)
             except LeaseLost as error:
                 lost = lost or error
         return lost
 
-    def _done(self, number: int, owner: int) -> None:
+    def _done(self, number: int, owner: int, soon: bool = False) -> None:
         file = self._file
         self._check_is_own()
         if file.owner.number == owner and file.owner.is_sure():
             file.settle_soon(self._id, owner, number)
-            self._tell_the_end()
+            self._tell_the_end(soon)
             return
         if not self._storage.run(lambda s: statements.settle(s, self._id, owner, [number])):
             raise statements.lost(number)
 
-    def _tell_the_end(self) -> None:
-        """If this object was shut down, what it holds may have been the last: let those look who wait for that."""
-        if self._state:
+    def _tell_the_end(self, soon: bool = False) -> None:
+        """If this object was shut down, what it holds may have been the last: let those look who wait for that.
+
+        With *soon* that is left to the housekeeper.
+        """
+        if self._state and soon:
+            self._file.housekeeper.do(self._tell)
+        elif self._state:
             self._file.write()
             bell.ring(self._words, self._items_word)
             bell.ring(self._words, self._drained_word)
+
+    def _tell(self, s: Storage) -> None:
+        s.ring(self._items_word)
+        s.ring(self._drained_word)
 
     def _check_is_own(self) -> None:
         if self._process != os.getpid():
@@ -272,6 +291,8 @@ class Settling(Taking[T]):
     def _interrupt(self) -> None:
         bell.ring(self._words, self._items_word)
         bell.ring(self._words, self._drained_word)
+        if self._watches is not None:
+            self._watches.alarm()
 
 
 def check_task_count(count: object) -> None:

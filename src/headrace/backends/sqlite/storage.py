@@ -157,6 +157,27 @@ class Storage:
             self._sync(ticket.batch.number)
         return ticket.result
 
+    def run_all(self, operations: list[Operation]) -> list[Ticket]:
+        """Call *operations*, in their order, in one transaction. What came of each is in its ticket.
+
+        Each has its own ``error``: as ``run`` would raise it. Nothing is synced. For threads of ours, where no
+        interrupt comes.
+        """
+        tickets = [Ticket(operation) for operation in operations]
+        pending = self._pending
+        pending.extend(tickets)
+        try:
+            with self._leading:
+                for ticket in tickets:
+                    if not ticket.is_done:
+                        self._lead(ticket)  # which does all others that are pending, too
+        except BaseException as error:
+            for ticket in tickets:
+                if not ticket.is_done:
+                    ticket.error = error
+                    pending.remove(ticket)
+        return tickets
+
     def is_leading(self) -> bool:
         """Whether this thread is in the middle of a transaction: we are in a destructor or a signal handler."""
         return self._is_ours()

@@ -45,6 +45,10 @@ class Taking(Handle[T]):
             ShutDown: this object was shut down, and nothing waits any more.
             StorageError: the file failed.
         """
+        return self._get(threading.get_ident(), block, timeout)
+
+    def _get(self, holder: object, block: bool, timeout: float | None) -> T:
+        """``get`` of what *holder* is to settle: a thread's number, or a weak reference to a task."""
         hand: list[Claimed] = []
         try:
             while True:
@@ -56,7 +60,7 @@ class Taking(Handle[T]):
                     self._bury_undecodable(row, error)
                     hand.clear()
                     continue
-                self._held_here().append((row[2], row[10]))
+                self._held_by(holder).append((row[2], row[10]))
                 self._refuse_if_closed()
                 return item
         except BaseException as interrupt:
@@ -126,20 +130,8 @@ class Taking(Handle[T]):
 
         def step(s: Storage) -> None:
             hand.clear()
-            if withdrawn or self._state == ENDED:
-                return
-            owner = self._file.owner
-            owner.enlist(s)
-            if self._prefetch.has_suspect_at_work() and statements.is_next_suspect(s, self._id):
-                return
-            hand.extend(statements.claim(s, self._id, owner.number, count, alone))
-            if not hand and self._return_lost(s, patient=has_waited):
-                hand.extend(statements.claim(s, self._id, owner.number, count, alone))
-            if hand and self._announced != owner.number:
-                # Some of those that wait learn that there is one more process whose death they want to hear of. One
-                # that does is enough: it tells the others.
-                self._announced = owner.number
-                s.ring(self._items_word, WATCHERS)
+            if not withdrawn:
+                self._claim_now(s, hand, count, alone, has_waited)
 
         has_waited = False
         try:
@@ -156,6 +148,23 @@ class Taking(Handle[T]):
         except BaseException:
             withdrawn = True
             raise
+
+    def _claim_now(self, s: Storage, hand: list[Claimed], count: int, alone: bool, patient: bool) -> None:
+        """Lease into *hand* what there is. A step of a transaction."""
+        if self._state == ENDED:
+            return
+        owner = self._file.owner
+        owner.enlist(s)
+        if self._prefetch.has_suspect_at_work() and statements.is_next_suspect(s, self._id):
+            return
+        hand.extend(statements.claim(s, self._id, owner.number, count, alone))
+        if not hand and self._return_lost(s, patient=patient):
+            hand.extend(statements.claim(s, self._id, owner.number, count, alone))
+        if hand and self._announced != owner.number:
+            # Some of those that wait learn that there is one more process whose death they want to hear of. One
+            # that does is enough: it tells the others.
+            self._announced = owner.number
+            s.ring(self._items_word, WATCHERS)
 
     def _has_claimed(self, step: Operation, hand: list[Claimed], stop: list[Any] | None) -> bool:
         """Try once. Raises TakingStopped where it is to stop, ShutDown where nothing more comes."""
@@ -244,10 +253,12 @@ class Taking(Handle[T]):
         self._held_here().extend([(row[2], row[10]) for row in rows])
 
     def _held_here(self) -> deque[tuple[int, int]]:
-        thread = threading.get_ident()
-        held = self._held.get(thread)
+        return self._held_by(threading.get_ident())
+
+    def _held_by(self, holder: object) -> deque[tuple[int, int]]:
+        held = self._held.get(holder)
         if held is None:
-            held = self._held[thread] = deque()
+            held = self._held[holder] = deque()
         return held
 
     def _refuse_if_closed(self) -> None:
