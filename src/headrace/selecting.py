@@ -12,12 +12,12 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import namedtuple
 from random import Random
-from time import monotonic
 
 from headrace.backends.memory import loops
 from headrace.backends.memory.envelope import enclosed
 from headrace.backends.memory.python import deadline_after, remaining_until
 from headrace.backends.memory.returning import bare, is_ours
+from headrace.backends.memory.undivided import exhaust
 from headrace.errors import Empty, Full, ShutDown
 from headrace.generic import Subscriptable, T
 
@@ -278,8 +278,6 @@ def select(*cases: Source[T] | Case[T] | None, timeout: float | None = None) -> 
     choice = Choice(cases)
     try:
         if not choice.is_made():
-            if timeout == 0:
-                raise NothingReady
             wait_for(choice, deadline)
         selected: Selected[T] = choice.selected()
         return selected
@@ -329,32 +327,29 @@ def wait_for(choice: Choice, deadline: float | None) -> None:
     try:
         look_and_sleep(choice, places, hub, sleep, deadline)
     finally:
-        leave(places)
+        # Without a loop, and without a function of ours: an interrupt may fall on its first instruction.
+        try:
+            exhaust(map(Place.leave, places))
+        except BaseException:
+            exhaust(map(Place.leave, places))
+            raise
 
 
 def look_and_sleep(choice: Choice, places: list[Place], hub: Any, sleep: Any, deadline: float | None) -> None:
-    """Stand in all lines, look, sleep, until the choice is made or the time is up."""
+    """Stand in all lines, look, sleep, until the choice is made or the time is up.
+
+    The time is up only when nothing has woken any place since it began to stand, and there was nothing to do when it
+    did. So there was a moment at which no case was ready, even where others take the items from one queue as they put
+    some into the next. (Looking at one queue after the other does not show that.)
+    """
     for each in places:
         each.stand()
     while not choice.is_made():
-        if deadline is not None and deadline <= monotonic():
-            raise NothingReady
         is_ready = False
         while not is_ready:
             remaining = remaining_until(deadline)
             if not sleep.acquire(True, -1 if remaining is None else remaining):
-                break
+                raise NothingReady
             for each in hub.collect():
                 each.stand()
                 is_ready |= each.is_ready()
-
-
-def leave(places: list[Place]) -> None:
-    """Leave all lines."""
-    try:
-        for each in places:
-            each.leave()
-    except BaseException:  # an interrupt just here
-        for each in places:
-            each.leave()
-        raise

@@ -54,9 +54,13 @@ class Post(loops.Post):
         self.alarms = None
         return self
 
-    def enter(self) -> Any:
-        """Begin to wait: what is returned may be slept on. From now on a change of the queue is noticed."""
-        sleeper = self.hub.sleeper()
+    def enter(self, sleeper: Any = None) -> Any:
+        """Begin to wait: what is returned may be slept on. From now on a change of the queue is noticed.
+
+        It is a new sleeper unless one is given, which may be in other posts too.
+        """
+        if sleeper is None:
+            sleeper = self.hub.sleeper()
         self.sleepers[sleeper] = None
         self.stands_for = len(self.sleepers)
         if not self.roused:
@@ -67,10 +71,11 @@ class Post(loops.Post):
         """Whether *sleeper* was not roused. Its time may be up, though."""
         return sleeper in self.sleepers or sleeper in self.again
 
-    def enter_again(self) -> Any:
+    def enter_again(self, sleeper: Any = None) -> Any:
         """The same for one who was roused and found nothing: before those who were not."""
         self.roused -= 1
-        sleeper = self.hub.sleeper()
+        if sleeper is None:
+            sleeper = self.hub.sleeper()
         self.again[sleeper] = None
         self.deliver()
         return sleeper

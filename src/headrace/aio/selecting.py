@@ -7,13 +7,13 @@ queue: leaving a post passes on what it was roused for there.
 from __future__ import annotations
 
 import asyncio
-import threading
 from time import monotonic
 
 from headrace import selecting
 from headrace.aio.errors import QueueEmpty, QueueFull, as_asynchronous
 from headrace.aio.hub import AsyncioHub, here
 from headrace.aio.post import post_of
+from headrace.aio.waiting import turns
 from headrace.backends.memory.python import deadline_after
 from headrace.errors import HeadraceError
 from headrace.selecting import Choice
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from headrace.selecting import Case, Selected, Source
 
 __all__ = ["NothingReady", "select"]
-
-# Seconds for which selects that wait for nothing may keep a loop to themselves.
-TURN = 0.002
 
 
 class NothingReady(selecting.NothingReady, QueueEmpty, QueueFull):
@@ -52,9 +49,8 @@ async def select(*cases: Source[T] | Case[T] | None, timeout: float | None = Non
     deadline = deadline_after(timeout)
     choice = Choice(cases)
     hub = here()
-    if monotonic() - turns.last > TURN:
+    if turns.is_due():
         await hub.turn()
-        turns.last = monotonic()
     try:
         if not has_made(choice, hub):
             if timeout == 0:
@@ -67,15 +63,6 @@ async def select(*cases: Source[T] | Case[T] | None, timeout: float | None = Non
     except BaseException:
         choice.undo()
         raise
-
-
-class Turns(threading.local):
-    """When a select of this thread's loop last let it run, on the monotonic clock."""
-
-    last = 0.0
-
-
-turns = Turns()
 
 
 def has_made(choice: Choice, hub: Hub) -> bool:
@@ -97,35 +84,23 @@ async def wait_for(choice: Choice, hub: Hub, deadline: float | None) -> None:
             post = post_of(hub, case._core, case.line)
             if post not in entered:  # two cases may be in one line
                 entered.append(post)
-                enter(post, sleeper)
+                post.enter(sleeper)
         while not has_made(choice, hub):
             if deadline is not None and deadline <= monotonic():
                 raise NothingReady
             enter_again(entered, sleeper)
             await hub.sleep(sleeper, deadline)
-            turns.last = monotonic()
     finally:
         for post in entered:
             post.leave(sleeper)
 
 
-def enter(post: Post, sleeper: Any) -> None:
-    """Begin to wait there. From now on a change of the queue is noticed."""
-    post.sleepers[sleeper] = None
-    post.stands_for = len(post.sleepers)
-    if not post.roused:
-        post.queue._watch(post.line, post)
-
-
 def enter_again(posts: list[Post], sleeper: Any) -> None:
-    """The same for one who was roused and found nothing: in front, where it was roused; elsewhere it has its place."""
+    """Wait on after having found nothing, as one who was roused where it was; elsewhere it has its place."""
     renew(sleeper)
     for post in posts:
-        if sleeper not in post.sleepers:
-            post.roused -= 1
-            post.sleepers[sleeper] = None
-            post.sleepers.move_to_end(sleeper, last=False)
-            post.deliver()
+        if not post.is_asleep(sleeper):
+            post.enter_again(sleeper)
 
 
 # -- sleepers that can be slept on again, so that they keep their places in the lines ------------------
