@@ -164,7 +164,8 @@ class Queue:
                 Queue._insert(self, item)
             except BaseException:
                 # The room that this caller was woken for, and leaves, may be another's.
-                self.not_full.notify()
+                if block:
+                    self.not_full.notify()
                 raise
 
     def _wait_for_room(self, block: bool, timeout: float | None) -> None:
@@ -243,7 +244,8 @@ class Queue:
             Queue._wait_for_room(self, block, remaining_until(deadline))
             return Queue._insert_while_there_is_room(self, items, count)
         except BaseException:
-            self.not_full.notify()
+            if block:
+                self.not_full.notify()
             raise
 
     def _insert_while_there_is_room(self, items: list[Any] | tuple[Any, ...], count: int) -> int:
@@ -280,7 +282,8 @@ class Queue:
                 return Queue._take_when_there(self, block, timeout)
             except BaseException:
                 # The item that this caller was woken for, and leaves, may be another's.
-                self.not_empty.notify()
+                if block:
+                    self.not_empty.notify()
                 raise
 
     def _take_when_there(self, block: bool, timeout: float | None) -> Any:
@@ -352,7 +355,8 @@ class Queue:
                 items.append(Queue._take_when_there(self, block, timeout))
                 Queue._take_more(self, items, max_items)
             except BaseException as error:
-                self.not_empty.notify()
+                if block:
+                    self.not_empty.notify()
                 if not items or not isinstance(error, Exception):
                     raise
                 # A hook's error must not cost what is in hand; the next get meets it.
@@ -455,7 +459,8 @@ class Queue:
                 raw = Queue._take_raw_when_there(self, block, timeout, stop)
                 return raw if hand is None else hand.append(raw)
             except BaseException:
-                self.not_empty.notify()
+                if block:
+                    self.not_empty.notify()
                 raise
 
     def _settle(self, raw: Any) -> None:
