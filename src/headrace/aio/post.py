@@ -123,8 +123,10 @@ class Post(loops.Post):
         """The loop is closed: nobody here will ever look. Others shall."""
         self.sleepers.clear()
         self.again.clear()
-        self.hub.posts.pop((id(self.queue), self.line), None)
-        self.queue._unwatch(self.line, self)
+        queue = self.queue
+        if queue is not None:  # else the last of them was let go of just now, and has left
+            self.hub.posts.pop((id(queue), self.line), None)
+            queue._unwatch(self.line, self)
 
 
 def post_of(hub: Hub, queue: Any, line: int) -> Post:
