@@ -691,6 +691,149 @@ def interrupt_a_program(order: str, retry: bool, seconds: float) -> None:
     assert interrupted_at_a_random_moment(program) == "closed\n"
 
 
+# ---- awaited ----
+
+
+async def numbers(source: Closing) -> AsyncIterator[int]:
+    try:
+        for item in source.items:
+            yield item
+            await asyncio.sleep(0)
+    finally:
+        source.items.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("order", ["s", *ORDERS])
+@pytest.mark.parametrize("way", ["plain", "asynchronous"])
+def test_awaited_every_item_goes_through_every_stage_once(order: str, way: str) -> None:
+    stored: list[int] = []
+    source = Closing(60)
+
+    async def main() -> None:
+        items = numbers(source) if way == "asynchronous" else source.items
+        pipeline = of(order, items, lambda number, item: item, consumers=2, maxsize=1)
+        summary = await pipeline.sink(stored.append).arun()
+        assert summary.items == 60
+        assert len(asyncio.all_tasks()) == 1
+        assert threads() == set()
+
+    asyncio.run(main())
+    assert sorted(stored) == list(range(60))
+    assert source.closed == 1
+
+
+def test_awaited_it_runs_on_the_loop_of_the_caller_and_holds_it_up_nowhere() -> None:
+    async def main() -> None:
+        here, arrived, answered = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        async def function(item: int) -> int:
+            assert asyncio.get_running_loop() is here
+            return item
+
+        def block(item: int) -> None:
+            here.call_soon_threadsafe(arrived.set)
+            assert answered.wait(PATIENCE)
+
+        async def answer() -> None:
+            await arrived.wait()
+            answered.set()
+
+        answering = asyncio.create_task(answer())
+        await Pipeline([1]).stage(function).sink(block).arun()
+        await answering
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("order", "place"), [(order, place) for order in SHORT for place in range(-1, len(order))])
+def test_awaited_a_failure_anywhere_stops_all_and_does_not_wait_for_the_source(order: str, place: int) -> None:
+    closed: list[int] = []
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            for item in range(20):
+                yield item
+            if place == -1:
+                raise ValueError("it failed")
+            await asyncio.sleep(3600)
+        finally:
+            closed.append(1)
+
+    def function(number: int, item: int) -> int:
+        if number == place and item == 19:
+            raise ValueError("it failed")
+        return item
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="it failed"):
+            await of(order, source, function, consumers=2, maxsize=2).arun()
+        assert len(asyncio.all_tasks()) == 1
+        assert threads() == set()
+        assert closed == [1]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("order", ["a", "as", "sa"])
+@pytest.mark.parametrize("bad", [(), (3,)], ids=["going well", "failing"])
+def test_awaited_a_cancellation_at_any_step_leaves_nothing_behind(order: str, bad: tuple[int, ...]) -> None:
+    def function(number: int, item: int) -> int:
+        if item in bad:
+            raise ValueError(f"bad item {item}")
+        return item
+
+    async def attempt(at: int) -> bool:
+        source = Closing(6)
+        task = asyncio.create_task(of(order, numbers(source), function, consumers=2, maxsize=1).arun())
+        for _ in range(at):
+            await asyncio.sleep(0)
+        was_on_its_way = task.cancel()
+        await asyncio.wait([task])
+        assert len(asyncio.all_tasks()) == 1
+        assert threads() == set()
+        assert source.closed == (1 if source.read else 0)
+        if not task.cancelled():
+            assert (type(task.exception()) is ValueError) is bool(bad)
+        return was_on_its_way
+
+    at = 0
+    while asyncio.run(attempt(at)) and at < 200:
+        at += 1
+    assert at > 5
+
+
+def test_awaited_a_cancellation_leaves_a_function_behind_that_takes_long() -> None:
+    go, begun = threading.Event(), threading.Event()
+
+    def block(item: int) -> None:
+        begun.set()
+        go.wait(PATIENCE)
+
+    async def main() -> None:
+        task = asyncio.create_task(Pipeline(count()).stage(same).sink(block).arun())
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    begin = monotonic()
+    asyncio.run(main())
+    assert monotonic() - begin < PATIENCE / 2
+    go.set()
+
+
+def test_an_asynchronous_source_is_only_for_arun_and_arun_only_for_asyncio() -> None:
+    import trio
+
+    with pytest.raises(TypeError, match=r"is asynchronous: await pipeline.arun\(\)"):
+        Pipeline(numbers).sink(same).run()  # type: ignore[arg-type]
+    with pytest.raises(headrace.NotSupported, match="arun"):
+        trio.run(Pipeline([1]).sink(same).arun)
+    with pytest.raises(ValueError, match=r"add one with .stage\(function\)"):
+        asyncio.run(Pipeline([]).arun())
+
+
 # ---- stress ----
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "check_source",
     "close_if_generator",
     "is_asynchronous",
+    "is_asynchronous_generator_function",
     "is_overridden",
     "iterate",
 ]
@@ -132,6 +133,11 @@ def check_handler(
 def is_asynchronous(function: object) -> bool:
     """Whether it is a coroutine function, or an asynchronous generator function: for an event loop, not a thread."""
     return bool(_flags(function) & (_COROUTINE | _ASYNC_GENERATOR))
+
+
+def is_asynchronous_generator_function(function: object) -> bool:
+    """Whether it is a function whose ``yield`` is for ``async for``."""
+    return bool(_flags(function) & _ASYNC_GENERATOR)
 
 
 def is_overridden(method: str, instance: object, base: type) -> bool:

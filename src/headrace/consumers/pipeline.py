@@ -5,16 +5,24 @@ from __future__ import annotations
 from functools import partial
 from time import perf_counter
 
-from headrace.consumers.arguments import check_count, check_handler, check_source, is_asynchronous
+from headrace.consumers.arguments import (
+    check_count,
+    check_handler,
+    check_source,
+    is_asynchronous,
+    is_asynchronous_generator_function,
+)
 from headrace.consumers.pipeline_run import Run, Stage
 from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import AsyncIterable, Callable, Iterable
+    from typing import Any, TypeAlias
 
-    from headrace.consumers.arguments import Source
+    Items: TypeAlias = Iterable[T] | AsyncIterable[T]
+    AnySource: TypeAlias = Items[T] | Callable[[], Items[T]]
+
     from headrace.consumers.pipeline_summary import PipelineSummary
     from headrace.consumers.retry import Retry
 
@@ -44,9 +52,11 @@ class Pipeline(Subscriptable[T]):
     be run again if its source can be iterated over again: a list can, a function that returns an iterable can, and a
     generator or a file has nothing left.
 
+    ``await pipeline.arun()`` runs it on the event loop that is running, with an asynchronous source if need be.
+
     Args:
         source: an iterable, or a function without arguments that returns one. Iterated over in the thread that calls
-            ``run``.
+            ``run``. For ``arun`` it may be an asynchronous iterable.
 
     Raises:
         TypeError: *source* is none.
@@ -54,9 +64,10 @@ class Pipeline(Subscriptable[T]):
 
     __slots__ = ("_has_sink", "_source", "_stages")
 
-    def __init__(self, source: Source[T]) -> None:
-        check_source(source)
-        self._source: Source[Any] = source
+    def __init__(self, source: AnySource[T]) -> None:
+        if not is_asynchronous_source(source):
+            check_source(source)
+        self._source: Any = source
         self._stages: tuple[Stage, ...] = ()
         self._has_sink = False
 
@@ -152,15 +163,49 @@ class Pipeline(Subscriptable[T]):
                 ``ExceptionGroup``, or ``BaseExceptionGroup`` if one of them is no ``Exception``.
             ValueError: there is no stage.
         """
-        if not self._stages:
-            raise ValueError("a pipeline without stages has nothing to do: add one with .stage(function)")
+        self._check_stages()
+        if is_asynchronous_source(self._source):
+            raise TypeError(f"the source {self._source!r} is asynchronous: await pipeline.arun() in place of run()")
         begun = perf_counter()
         run = Run(self._stages)
         run.through(self._source)
         return run.summary(perf_counter() - begun)
 
+    async def arun(self) -> PipelineSummary:
+        """Do what ``run`` does, without blocking the event loop of the caller, where all coroutines run.
+
+        The source may be asynchronous, and is iterated over in a task on the loop; one that is not holds up the loop
+        while it computes its next item. A failure does not wait for an asynchronous source: that is cancelled.
+
+        When this call is cancelled, coroutines that are running are cancelled and waited for. Functions in threads have
+        half a second, after which they are left behind.
+
+        Returns, raises: as ``run``.
+
+        Raises:
+            NotSupported: called in trio.
+        """
+        from headrace.consumers.pipeline_arun import AsyncRun
+        from headrace.pool.async_pool import refuse_trio
+
+        refuse_trio("Pipeline.arun()")
+        self._check_stages()
+        begun = perf_counter()
+        run = AsyncRun(self._stages)
+        await run.athrough(self._source)
+        return run.summary(perf_counter() - begun)
+
+    def _check_stages(self) -> None:
+        if not self._stages:
+            raise ValueError("a pipeline without stages has nothing to do: add one with .stage(function)")
+
     def __repr__(self) -> str:
         return f"<Pipeline: {' -> '.join(['source', *(f'{one.name} x{one.consumers}' for one in self._stages)])}>"
+
+
+def is_asynchronous_source(source: object) -> bool:
+    """Whether ``async for`` iterates over it, or over what it returns."""
+    return hasattr(type(source), "__aiter__") or is_asynchronous_generator_function(source)
 
 
 def check_retry(retry: object) -> None:

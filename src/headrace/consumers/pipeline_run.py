@@ -120,6 +120,7 @@ class Share:
     def _leave(self) -> None:
         """Take part no more."""
         self._station.leave()
+        self._of_run.leave()
         del self._of_run, self._station  # which refer to this: without the cycle all are soon gone
 
     def _note(self, error: BaseException, item: Any) -> None:
@@ -281,6 +282,9 @@ class Run(SourceRun):
                 self._loop.cancel()
         if timeout is not None and self._loop is not None:
             wait_for([self._loop], CANCEL_GRACE)
+
+    def leave(self) -> None:
+        """A consumer has ended. Called by itself."""
 
     def is_stopped(self) -> bool:
         """Whether nothing more is to be begun."""
