@@ -534,8 +534,8 @@ def test_a_full_disk_ends_the_run_and_nothing_is_done_twice_later(tmp_path: Path
         assert headrace(*command, stdin=as_lines(items)).returncode == 0
         done = logged()
         assert done.keys() == set(items)
-        # The end of one could not be written down.
-        assert sum(done.values()) <= len(items) + 1
+        # The end of one could not be written down, and another one may have been begun before all knew of it.
+        assert sum(done.values()) <= len(items) + 2
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
