@@ -258,7 +258,7 @@ def test_an_item_that_is_there_before_a_shutdown_is_found_without_waiting(make: 
     for _ in range(scaled(300)):
         queue = make(1)
         queue.put(1)
-        with threads(lambda: select(queue, timeout=0).item) as results:
+        with threads(lambda queue=queue: select(queue, timeout=0).item) as results:
             queue.shutdown()
         assert results == [1]
 
@@ -586,7 +586,12 @@ def test_an_error_of_the_queue_is_raised_and_leaves_nothing(implementation: Simp
             raise OSError("the container is broken")
 
     queue, other = Odd(), implementation.Queue()
-    with threads(lambda: pytest.raises(OSError, select, queue, other, timeout=FOR_EVER)):
+
+    def fails() -> None:
+        with pytest.raises(OSError, match="broken"):
+            select(queue, other, timeout=FOR_EVER)
+
+    with threads(fails):
         waits(1, 0, queue, other)
         queue.put(1)
     waits(0, 0, queue, other)
@@ -736,7 +741,7 @@ def test_queues_may_be_sent_through_queues(implementation: SimpleNamespace) -> N
 def test_four_queues_under_stress_lose_and_double_nothing(make: Callable[..., Any]) -> None:
     """One sender and one receiver of each queue by itself, one sender and one receiver that selects on all four, which
     disables a queue when it is done with it."""
-    queues, each = [make(2) for _ in range(4)], scaled(150)
+    queues, each = [make(2) for _ in range(4)], scaled(400)
 
     def send(number: int) -> None:
         for item in range(each):
@@ -773,7 +778,7 @@ def test_four_queues_under_stress_lose_and_double_nothing(make: Callable[..., An
 
 @pytest.mark.usefixtures("quick_switches")
 def test_any_number_of_selecting_threads_share_what_any_number_puts(make: Callable[..., Any]) -> None:
-    queues, count = [make(3) for _ in range(3)], scaled(400)
+    queues, count = [make(3) for _ in range(3)], scaled(1000)
 
     def put(name: int) -> None:
         for number in range(count):
@@ -1030,8 +1035,6 @@ def test_selects_that_come_and_go_leave_nothing(child: Child) -> None:
 def file_queue(path_in_memory: str) -> Iterator[Any]:
     pytest.importorskip("apsw")
     with headrace.open(path_in_memory, maxsize=2, durability="process") as queue:
-        if not hasattr(queue, "_watch"):
-            pytest.skip("a queue in a file has no asynchronous face yet")
         yield queue
 
 
@@ -1039,22 +1042,63 @@ def test_a_queue_in_a_file_is_selected_beside_others(file_queue: Any) -> None:
     memory = headrace.Queue[Any](1)
     with pytest.raises(NothingReady):
         select(file_queue, memory, timeout=0.01)
-    with threads(lambda: [select(file_queue, memory, timeout=FOR_EVER) for _ in range(2)]) as results:
+    got: list[Any] = []
+    with threads(lambda: got.extend(select(file_queue, memory, timeout=FOR_EVER) for _ in range(2))):
         waits(1, 0, memory)
         file_queue.put("file")
+        eventually(lambda: got)
         waits(1, 0, memory)
         memory.put("memory")
-    assert results == [[(file_queue, "file"), (memory, "memory")]]
+    assert got == [(file_queue, "file"), (memory, "memory")]
+    file_queue.shutdown()
+    with pytest.raises(NothingReady):
+        select(file_queue, memory, timeout=0.05)
+    with pytest.raises(ShutDown):
+        select(file_queue.getting(required=True), memory, timeout=FOR_EVER)
 
 
 def test_a_select_waits_for_room_in_a_file(file_queue: Any) -> None:
     memory = headrace.Queue[Any](1)
     memory.put(0)
     file_queue.put_many([1, 2])
-    putting = selecting.Putting(file_queue, 3)
+    putting = file_queue.putting(3)
     with threads(lambda: select(putting, memory.putting(1), timeout=FOR_EVER)) as results:
         waits(0, 1, memory)
         assert file_queue.get() == 1
     assert results[0].case is putting
     assert file_queue.qsize() == 2
     assert memory.qsize() == 1
+
+
+@pytest.mark.usefixtures("quick_switches")
+def test_threads_that_select_on_files_and_memory_share_all_items(path_in_memory: str) -> None:
+    pytest.importorskip("apsw")
+    count = scaled(60)
+    with (
+        headrace.open(path_in_memory, maxsize=3, durability="none") as first,
+        headrace.open(path_in_memory + "#other", durability="none") as second,
+    ):
+        queues: list[Any] = [first, second, headrace.Queue(2)]
+
+        def put(name: int) -> None:
+            for number in range(count):
+                select(*(queue.putting(name * count + number) for queue in queues), timeout=FOR_EVER)
+
+        def take() -> list[int]:
+            got: list[int] = []
+            while True:
+                try:
+                    queue, item = select(*queues, timeout=FOR_EVER)
+                except ShutDown:
+                    return got
+                got.append(item)
+                queue.task_done()
+
+        with ThreadPoolExecutor(6) as pool:
+            takers = [pool.submit(take) for _ in range(3)]
+            for putter in [pool.submit(put, name) for name in range(3)]:
+                putter.result(FOR_EVER)
+            for queue in queues:
+                queue.shutdown()
+            got = [item for taker in takers for item in taker.result(FOR_EVER)]
+        assert sorted(got) == list(range(3 * count))
