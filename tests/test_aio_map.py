@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import random
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from conftest import scaled
 from headrace import aio
 from headrace.aio.hub import here
 from headrace.aio.map import map as aio_map
+from interrupts import interrupted_at_a_random_moment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -945,6 +947,47 @@ def loop_steps() -> Callable[..., bool]:
         return asyncio.run(main())
 
     return attempt
+
+
+PROGRAM = """
+import itertools, os
+import LIBRARY
+from headrace import aio
+
+async def function(item):
+    await LIBRARY.sleep(SECONDS)
+    return item
+
+def source():
+    try:
+        for item in itertools.count():
+            if item == 40:
+                os.write(1, b"busy\\n")
+            yield item
+    finally:
+        os.write(1, b"closed\\n")
+
+async def main():
+    async with aio.map(function, source(), 50, ordered=ORDERED) as results:
+        async for result in results:
+            pass
+
+try:
+    LIBRARY.run(main() if "LIBRARY" == "asyncio" else main)
+except KeyboardInterrupt:
+    raise KeyboardInterrupt from None  # asyncio shows a cancellation before it
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@both
+@pytest.mark.parametrize("library", ["asyncio", "trio"])
+@pytest.mark.parametrize("seconds", [60, 0, 0.001])
+def test_ctrl_c_at_a_random_moment_ends_a_program_and_closes_the_source(
+    library: str, seconds: float, ordered: bool
+) -> None:
+    program = PROGRAM.replace("LIBRARY", library).replace("SECONDS", str(seconds)).replace("ORDERED", str(ordered))
+    assert interrupted_at_a_random_moment(program) == "closed\n"
 
 
 # ---- several tasks, and itself ----

@@ -259,11 +259,13 @@ class AsyncMapIterator(Subscriptable[T]):
             await self._close_source()
 
     async def _close_source(self) -> None:
-        items, self._items = self._items, ()
+        items = self._items
         if isinstance(items, AsyncGeneratorType):
+            self._items = ()  # first: another task may come to close it meanwhile
             await items.aclose()
         else:
             close_if_generator(items)
+            self._items = ()  # after that: an interrupt may make this necessary once more
 
 
 def _raise(error: BaseException, whose: str) -> NoReturn:
