@@ -43,6 +43,9 @@ ring(hr_hub *hub)
         call_back(hub);
         return;
     }
+    if (hub->process != hr_process()) {
+        return; /* this is a forked child, and that loop the parent's */
+    }
 #ifndef _WIN32
     static const uint64_t one = 1; /* what an eventfd adds; to a socket, eight bytes */
     /* A full socket, or an eventfd at its maximum, has rung already. */
@@ -137,6 +140,7 @@ hub_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     hr_hub *hub = (hr_hub *)type->tp_alloc(type, 0);
     if (hub != NULL) {
         hub->fd = fd;
+        hub->process = hr_process();
         hub->callback = callback == Py_None ? NULL : Py_NewRef(callback);
 #ifdef Py_GIL_DISABLED
         atomic_flag_clear(&hub->lock);
@@ -172,6 +176,11 @@ hub_dealloc(hr_hub *hub)
     PyTypeObject *type = Py_TYPE(hub);
     PyObject_GC_UnTrack(hub);
     hub_clear(hub);
+#ifndef _WIN32
+    if (hub->fd >= 0) {
+        close(hub->fd);
+    }
+#endif
     type->tp_free(hub);
     Py_DECREF(type);
 }
@@ -186,7 +195,8 @@ static PyMethodDef hub_methods[] = {
 
 static PyType_Slot hub_slots[] = {
     {Py_tp_doc, "Hub(fd, callback=None)\n--\n\n"
-                "Where the posts of one event loop leave word: eight bytes are written to fd when the first does."},
+                "Where the posts of one event loop leave word: eight bytes are written to fd when the first does.\n"
+                "It closes fd in the end: while there are posts, who hold it, no other file has that number."},
     {Py_tp_new, hub_new},
     {Py_tp_dealloc, hub_dealloc},
     {Py_tp_traverse, hub_traverse},

@@ -15,7 +15,8 @@ typedef struct {
     PyObject_HEAD
     hr_post *first; /* those that were woken and not collected, each with a reference that this list holds */
     hr_post *last;
-    int fd;             /* written to, to wake the loop; -1: `callback` is called in its place */
+    int fd;             /* ours; written to, to wake the loop; -1: `callback` is called in its place */
+    long process;       /* whose the loop is */
     bool has_rung;      /* and was not collected since: a burst of wake-ups rings once */
     bool is_quiet;      /* the loop's thread will collect without being told */
     PyObject *callback; /* or NULL */

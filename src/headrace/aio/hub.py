@@ -29,17 +29,20 @@ __all__ = ["Hub", "here"]
 
 
 class Bell:
-    """A descriptor that others write to and a loop watches: an eventfd where there is one, else a pair of sockets."""
+    """A descriptor that others write to and a loop watches: an eventfd where there is one, else a pair of sockets.
+
+    The writer is the hub's, which closes it: as long as there are posts that could ring, the hub lives.
+    """
 
     def __init__(self) -> None:
-        self._sockets: tuple[socket.socket, ...] = ()
+        self._socket: socket.socket | None = None
         if hasattr(os, "eventfd"):
             self.reader = self.writer = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
-            self._sockets = socket.socketpair()
-            for end in self._sockets:
+            self._socket, other = socket.socketpair()
+            for end in (self._socket, other):
                 end.setblocking(False)
-            self.reader, self.writer = (end.fileno() for end in self._sockets)
+            self.reader, self.writer = self._socket.fileno(), other.detach()
 
     def silence(self) -> None:
         """Take out what was written."""
@@ -50,11 +53,8 @@ class Bell:
             pass
 
     def __del__(self) -> None:
-        if self._sockets:
-            for end in self._sockets:
-                end.close()
-        else:
-            os.close(self.reader)
+        if self._socket is not None:
+            self._socket.close()
 
 
 class Hub(loops.Hub):
@@ -232,12 +232,13 @@ class TrioHub(Hub):
 class _Here(threading.local):
     """The hub of this thread's last loop."""
 
-    hub: AsyncioHub | None = None
-    process: int = 0
+    hub: Callable[[], AsyncioHub | None] = staticmethod(lambda: None)
 
 
 _here = _Here()
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioHub] = WeakKeyDictionary()
+# Weak on both sides, for a hub leads to its loop when coroutines wait. The loop keeps the hub, as who hears its bell; and
+# where loops watch no descriptors, those who wait keep it.
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[AsyncioHub]] = WeakKeyDictionary()
 # The RunVar of trio that has the hub of each run; made when trio is first met.
 _trio_hub: list[Any] = []
 
@@ -257,13 +258,15 @@ def here() -> Hub:
         raise RuntimeError(
             "no event loop is running here: await the queue's aio methods in asyncio, uvloop, trio or anyio"
         ) from None
-    known = _here.hub
+    known = _here.hub()
     if known is not None and known.loop() is loop and known.process == os.getpid():
         return known
-    hub = _hubs.get(loop)
-    if hub is None or hub.process != os.getpid():
-        hub = _hubs[loop] = AsyncioHub.of(loop)
-    _here.hub = hub
+    weak = _hubs.get(loop)
+    hub = None if weak is None else weak()
+    if weak is None or hub is None or hub.process != os.getpid():
+        hub = AsyncioHub.of(loop)
+        weak = _hubs[loop] = ref(hub)
+    _here.hub = weak
     return hub
 
 

@@ -40,7 +40,7 @@ class Post(loops.Post):
     # For queues that run in Python: how many times all were woken that this one has heard of.
     alarms: int | None
 
-    __slots__ = ("again", "alarms", "hub", "line", "queue", "roused", "sleepers")
+    __slots__ = ("__weakref__", "again", "alarms", "hub", "line", "queue", "roused", "sleepers")
 
     def __new__(cls, hub: Hub, queue: Any, line: int) -> Self:
         """Of *hub* before that line of *queue*. It stands there once somebody waits."""

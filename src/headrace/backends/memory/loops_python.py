@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from itertools import repeat
 
-from headrace.backends.memory.undivided import at_once
+from headrace.backends.memory.undivided import at_once, exhaust
 
 TYPE_CHECKING = False  # for type checkers; typing itself costs milliseconds to import
 if TYPE_CHECKING:
@@ -18,40 +19,58 @@ ONE = (1).to_bytes(8, "little")  # what an eventfd adds; to a socket, eight byte
 
 
 class Hub:
-    """Where the posts of one event loop leave word: eight bytes are written to *fd* when one does."""
+    """Where the posts of one event loop leave word: eight bytes are written to *fd* when the first does.
+
+    It closes *fd* in the end.
+    """
 
     _fd: int
     _callback: Callable[[], object] | None
+    _process: int
     _woken: deque[Post]
+    # The descriptor, unless somebody has rung since the last collection: a burst of wake-ups rings once.
+    _unrung: deque[int]
 
     def __new__(cls, fd: int, callback: Callable[[], object] | None = None) -> Self:
         """With a descriptor to write to, or -1 and a callback."""
         self = super().__new__(cls)
         self._fd = fd
         self._callback = callback
+        self._process = os.getpid()
         self._woken = deque()
+        self._unrung = deque([fd])
         return self
+
+    def __del__(self) -> None:
+        self._unrung.clear()
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def leave_word(self, post: Post) -> None:
         """Have the loop collect *post*. From any thread."""
-        if self._callback is not None:
-            self._woken.append(post)
-            try:
-                self._callback()
-            except RuntimeError:
-                pass  # the loop is closed
-            return
+        if self._process != os.getpid():
+            return  # that loop is the parent's
+        unrung = iter(self._unrung.popleft, None)
         try:
-            # Undivided, so that no interrupt leaves a post in the list of which the loop hears nothing.
-            at_once(((self._woken.append, post), (os.write, self._fd, ONE)))
-        except BlockingIOError:
-            pass  # it has rung often enough
+            if self._callback is None:
+                # Undivided, so that no interrupt leaves a post in the list of which the loop hears nothing.
+                at_once(((self._woken.append, post), (exhaust, map(os.write, unrung, repeat(ONE)))))
+            else:
+                self._woken.append(post)
+                next(unrung)
+                self._callback()
+        except IndexError:
+            pass  # somebody has rung
+        except (BlockingIOError, RuntimeError):
+            pass  # it has rung often enough; the loop is closed
 
     def hush(self) -> None:
         """Here it always rings. In C it does not until the next ``collect``, which the loop's thread promises."""
 
     def collect(self) -> list[Any]:
         """The posts that were woken since the last time. By the loop's thread."""
+        if not self._unrung:
+            self._unrung.append(self._fd)
         woken: dict[Post, None] = {}
         while self._woken:
             woken[self._woken.popleft()] = None

@@ -18,7 +18,7 @@ import threading
 from _thread import LockType, RLock, allocate_lock, get_ident
 from itertools import islice, starmap
 from time import monotonic
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from headrace.backends.memory.undivided import exhaust
 
@@ -67,8 +67,8 @@ class Condition(threading.Condition):
     def __init__(self, mutex: Mutex) -> None:
         """Make a condition of *mutex*, known to the at-fork handler for as long as it lives."""
         super().__init__(mutex)
-        # Of event loops that wait here, with what each has heard of `alarms`.
-        self._posts: dict[Post, None] = {}
+        # Of event loops that wait here. Weak, for a loop that was closed is to be forgotten with all that waited in it.
+        self._posts: WeakKeyDictionary[Post, None] = WeakKeyDictionary()
         # How often all were woken.
         self._alarms = 0
         _conditions.add(self)
