@@ -84,8 +84,8 @@ class AsyncConsumer(Member):
         self._cancel()
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is not None and not self._task.done():
+            self._of_loop.cancel(self._task)
 
     # -- the task --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 from functools import partial
 from time import monotonic, perf_counter
+from weakref import ref
 
 from headrace.consumers.arguments import check_handler, is_asynchronous
 from headrace.consumers.registry import producers_of
@@ -49,8 +50,9 @@ class AsyncConsumerPool(ConsumerPool):
         super().__init__(blocking_face(queue), handler, consumers, kind, **options)
         # Where the consumers are if it was entered by `with`.
         self._thread: LoopThread | None = None
-        # The task that is in the block if it was entered by `async with`.
-        self._task: asyncio.Task[Any] | None = None
+        # The task that is in the block if it was entered by `async with`. Not kept by this: where a loop is closed with
+        # all that it runs, the task goes, and leaves the block, by which all items are given back.
+        self._task: ref[asyncio.Task[Any]] | None = None
         # How often a signal has cancelled it there.
         self._cancelled = 0
         self._watching: AsyncWatch | None = None
@@ -134,7 +136,9 @@ class AsyncConsumerPool(ConsumerPool):
         work.process = os.getpid()
         work.news = LoopNews(loop)
         work.belong_to(loop, threading.get_ident())
-        self._task = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None  # for this is a coroutine, in a loop of asyncio
+        self._task = ref(task)
         try:
             self._enter()
         except BaseException:
@@ -186,9 +190,10 @@ class AsyncConsumerPool(ConsumerPool):
             standing.remove(self)
         if not standing:
             _entered.pop(self._in_loop.loop, None)
-        while self._cancelled and self._task is not None:
+        task = None if self._task is None else self._task()
+        while self._cancelled and task is not None:
             self._cancelled -= 1
-            self._task.uncancel()
+            task.uncancel()
 
     async def _drain_in_loop(self) -> BaseException | None:
         """``_drain`` that does not hold up the loop."""
@@ -286,11 +291,12 @@ class AsyncConsumerPool(ConsumerPool):
     def _obey_signal(self) -> None:
         """Called by the loop: stop, and if the task is in the block, or in what was called there, cancel it there."""
         self._work.stop_all(shut_down=True)
-        mine = [one for one in _entered.get(self._in_loop.loop, ()) if one._task is self._task]
+        task = None if self._task is None else self._task()
+        mine = [one for one in _entered.get(self._in_loop.loop, ()) if one._task == self._task]
         # Of pools of one task the innermost: who is outside hears of what comes out of its block.
-        if self._task is not None and mine and mine[-1] is self and not self._task.done():
+        if task is not None and mine and mine[-1] is self and not task.done():
             self._cancelled += 1
-            self._task.cancel()
+            task.cancel()
 
     def _raise_errors(self) -> None:
         for error in self._work.errors:

@@ -25,9 +25,9 @@ __all__ = ["REACTION", "AsyncWork"]
 # Seconds that a handler has to end once it was cancelled.
 REACTION = 1.0
 
-# All consumers of all pools that have not ended. A loop refers to its tasks weakly, and one that ignores that it was
-# cancelled has no pool any more.
-_tasks: set[asyncio.Task[None]] = set()
+# Consumers that were cancelled and have not ended. A loop refers to its tasks weakly, and these may have no pool any
+# more that does.
+_cancelled: set[asyncio.Task[None]] = set()
 
 
 class AsyncWork(Work):
@@ -103,12 +103,17 @@ class AsyncWork(Work):
             self.loop.call_soon_threadsafe(function)
 
     def task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a task that is not forgotten."""
+        """Start a task, which is not forgotten as long as the pool is not."""
         task = self.loop.create_task(coroutine, name=name)
-        for kept in (self.tasks, _tasks):
-            kept.add(task)
-            task.add_done_callback(kept.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return task
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """Cancel a task, which is not forgotten if it goes on."""
+        _cancelled.add(task)
+        task.add_done_callback(_cancelled.discard)
+        task.cancel()
 
     # -- the end ---------------------------------------------------------------------------------
 
