@@ -669,7 +669,7 @@ pipeline.run()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
-@pytest.mark.parametrize("order", ["a", "as", "sas"])
+@pytest.mark.parametrize("order", ["sas"])
 @pytest.mark.parametrize("retry", [False, True], ids=["plain", "leased"])
 @pytest.mark.parametrize("seconds", [60, 0, 0.001])
 def test_ctrl_c_at_a_random_moment_ends_a_program_within_a_second(order: str, retry: bool, seconds: float) -> None:
