@@ -64,7 +64,11 @@ class Post(loops.Post):
         self.sleepers[sleeper] = None
         self.stands_for = len(self.sleepers)
         if not self.roused:
-            self.queue._watch(self.line, self)
+            try:
+                self.queue._watch(self.line, self)
+            except BaseException:  # a hook's, or a signal handler's
+                self.sleepers.pop(sleeper, None)
+                raise
         return sleeper
 
     def is_asleep(self, sleeper: Any) -> bool:
@@ -105,7 +109,10 @@ class Post(loops.Post):
         if self.take_all():
             count = asleep
         elif asleep:
-            count = min(self.queue._ready(self.line) - self.roused, asleep)
+            try:
+                count = min(self.queue._ready(self.line) - self.roused, asleep)
+            except Exception:  # a hook's: each shall meet it himself, and nobody else
+                count = asleep
         else:
             return
         for _ in range(count):
