@@ -504,13 +504,16 @@ def test_a_run_that_failed_is_gone_with_its_exception_without_the_collector() ->
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="descriptors are not to be counted here")
 def test_runs_leave_no_descriptor_open() -> None:
-    def run() -> int:
-        Pipeline(range(10)).stage(same, 3).sink(lambda item: item).run()
+    def descriptors() -> int:
         gc.collect()
         return len(os.listdir("/proc/self/fd"))
 
-    first = run()
-    assert {run() for _ in range(10)} == {first}
+    pipeline = Pipeline(range(10)).stage(same, 3).sink(lambda item: item)
+    pipeline.run()
+    before = descriptors()
+    for _ in range(10):
+        pipeline.run()
+    eventually(lambda: descriptors() <= before)  # a thread's last ones are closed when it is gone
 
 
 # ---- retries ----
