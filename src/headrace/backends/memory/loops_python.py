@@ -83,13 +83,16 @@ class Post:
     _hub: Hub
     _all: bool
     # How many coroutines wait here, for stats().
-    stands_for = 1
+    stands_for: int
+
+    __slots__ = ("_all", "_hub", "stands_for")
 
     def __new__(cls, hub: Any, *arguments: Any) -> Self:
         """Of *hub*; the other arguments are a subclass's."""
         self = super().__new__(cls)
         self._hub = hub
         self._all = False
+        self.stands_for = 1
         return self
 
     def __init__(self, hub: Any, *arguments: Any) -> None:
