@@ -907,10 +907,9 @@ def test_wherever_the_task_is_cancelled_no_item_is_lost_or_done_twice(  # noqa: 
             for _ in range(chance.randrange(3)):
                 await asyncio.sleep(0)
         await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()
+        outcome = None if task.cancelled() else task.exception()
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left
+        assert not left, (left, outcome, options)
         where = whereabouts(queue, done)
         assert all(where[item] == 1 for item in range(put)), (options, where)
         assert set(where) <= set(range(put + 1))
