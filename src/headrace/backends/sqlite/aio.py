@@ -394,10 +394,15 @@ class Waiting:
         """Sleep until there may be something to do; not if the bell has rung since the last attempt began."""
         waiters = self._waiters
         self._sleeper = waiters.enter_again(self._sleeper)
-        words = self._queue._words
-        if bell.read(words, self._word) == self._seen and not self._queue.is_closed:
+        if self._rings() == self._seen and not self._queue.is_closed:
             await self._hub.sleep(self._sleeper, deadline)
-        self._seen = bell.read(words, self._word)
+        self._seen = self._rings()
+
+    def _rings(self) -> int:
+        try:
+            return bell.read(self._queue._words, self._word)
+        except ValueError:  # another thread has closed the queue just now
+            return bell.read(self._queue._words, self._word)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         waiters = self._waiters

@@ -20,7 +20,7 @@ import asyncio
 import sys
 import threading
 from contextlib import suppress
-from weakref import ref
+from weakref import WeakSet, ref
 
 from headrace.aio.hub import TrioHub
 from headrace.backends.memory import loops
@@ -142,6 +142,7 @@ class Attempt(loops.Post):
         if error is not None:
             closed = isinstance(error, StorageError) and self.queue.is_closed
             self.error = ShutDown() if closed else error
+            self._give_up()
         self.is_done = True
         if self.is_left:
             self._give_up()
@@ -371,6 +372,8 @@ class Undo(Attempt):
 async def outcome(attempt: Attempt) -> Any:
     """Have it done, and return or raise what came of it. See above for cancellation."""
     queue = attempt.queue
+    if _late and not attempt.has_begun and not isinstance(attempt.hub, TrioHub) and asyncio.current_task() in _late:
+        await asyncio.sleep(0)
     try:
         queue._file.lanes.add(attempt)
         await attempt.hub.sleep(attempt.sleeper, None)
@@ -440,11 +443,17 @@ def cancel_again(cancellation: BaseException) -> None:
     task = asyncio.current_task()
     count = 0 if task is None else task.cancelling()
     if task is not None and count:
+        _late.add(task)
         asyncio.get_running_loop().call_soon(cancel_in_a_moment, task, count, *cancellation.args[:1])
+
+
+# Those that are to be cancelled in a moment. They begin no attempt before that, which would act again.
+_late: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 def cancel_in_a_moment(task: asyncio.Task[Any], count: int, *message: Any) -> None:
     """Cancel *task*, if it is still to be: who counts cancellations shall not find one more."""
+    _late.discard(task)
     if not task.done() and task.cancelling() >= count:
         task.uncancel()
         task.cancel(*message)

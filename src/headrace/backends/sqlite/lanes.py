@@ -73,8 +73,11 @@ class Lane:
         with self._lock:
             if self._is_served:
                 return
+            # In this order: an interrupt in between brings one thread too many, and not one too few.
+            mine = _workers.give(self)
             self._is_served = True
-        _workers.serve(self)
+        if mine is not None:
+            mine.serve()
 
     def serve(self) -> None:
         """Do some of what waits here, in the thread that calls. The rest is for the next one."""
@@ -85,9 +88,9 @@ class Lane:
         finally:
             with self._lock:
                 self._is_served = bool(self._pending)
-                goes_on = self._is_served
-            if goes_on:
-                _workers.serve(self)
+                mine = _workers.give(self) if self._is_served else None
+            if mine is not None:
+                mine.serve()
 
     def _some(self) -> list[Errand]:
         some: list[Errand] = []
@@ -108,25 +111,24 @@ class Workers:
         self._idle = 0
         self.count = 0
 
-    def serve(self, lane: Lane) -> None:
-        """Have a thread serve *lane*, once, as soon as one is free."""
+    def give(self, lane: Lane) -> Lane | None:
+        """Have a thread serve *lane*, once, as soon as one is free. Returns a lane to be served by who calls."""
         with self._changed:
             self._lanes.append(lane)
             if self._idle >= len(self._lanes):
                 self._changed.notify()
-                return
+                return None
             if self.count >= MOST_THREADS:
-                return
+                return None
             self.count += 1
         try:
             threading.Thread(target=self._run, name="headrace file worker", daemon=True).start()
         except RuntimeError:  # the system has no thread left, or the interpreter ends
             with self._changed:
                 self.count -= 1
-                is_mine = not self.count and bool(self._lanes)
-                mine = self._lanes.popleft() if is_mine else None
-            if mine is not None:
-                mine.serve()
+                if not self.count and self._lanes:
+                    return self._lanes.popleft()
+        return None
 
     def _run(self) -> None:
         while True:

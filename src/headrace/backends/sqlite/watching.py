@@ -47,8 +47,6 @@ LINGER_SECONDS = 1.0
 class Waiters(loops.Post):
     """The coroutines of one loop that wait in one line. Only the loop's thread calls this, save for ``wake``."""
 
-    __slots__ = ("__weakref__", "alarms", "found", "hub", "roused", "sleepers", "watch")
-
     hub: Any
     watch: Watch
     # Asleep, the longest first.
@@ -260,8 +258,7 @@ class Watch:
         has_rung = False
         while True:
             if self._standing and not self._is_over:
-                self._sleep(has_rung)
-                has_rung = True
+                has_rung = self._sleep(has_rung)
                 continue
             has_rung = False
             # Not on the bell, where it would take wake-ups from those who wait.
@@ -273,16 +270,23 @@ class Watch:
                     self._thread = None
                     return
 
-    def _sleep(self, has_rung: bool) -> None:
-        """Look, and sleep on the bell until it rings, or until it is time to look all the same."""
+    def _sleep(self, has_rung: bool) -> bool:
+        """Look, and sleep on the bell until it rings, or until it is time to look all the same.
+
+        Returns whether it has rung, or has not for so long that it should have.
+        """
         self._forget_the_gone()
         self._is_on_bell = True
         try:
             words, index, seen, longest = self._look_first(has_rung)
+            if not self._standing:
+                return False
             # Nothing refers to the queue meanwhile.
-            if self._standing and bell.wait(words, index, seen, longest) and not self._standing:
+            has_rung = bell.wait(words, index, seen, longest)
+            if has_rung and not self._standing:
                 # It was for somebody, and is nobody's here.
                 bell.ring(words, index, 1)
+            return has_rung or longest >= SAFETY_SECONDS
         finally:
             self._is_on_bell = False
 
