@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.aio import AIO
 from benchmarks.commands import commands
 from benchmarks.depth import depth
 from benchmarks.durable import DURABLE
@@ -34,6 +35,7 @@ THEMES: dict[str, Callable[[Plan], Outcome]] = {
     POOL.name: POOL,
     "retries": retries,
     MAPPING.name: MAPPING,
+    **{scenario.name: scenario for scenario in AIO},
     "depth": depth,
     "memory": footprint,
     "import": importing,

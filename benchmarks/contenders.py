@@ -19,7 +19,7 @@ STDLIB = "queue.Queue"
 SIMPLE_QUEUE = "queue.SimpleQueue"
 
 # The distribution that each peer's import name comes from.
-PEERS = {"janus": "janus", "culsans": "culsans", "aiologic": "aiologic", "ft_utils": "ft-utils"}
+PEERS = {"janus": "janus", "culsans": "culsans", "aiologic": "aiologic", "ft_utils": "ft-utils", "uvloop": "uvloop"}
 
 
 @dataclass(frozen=True, slots=True)

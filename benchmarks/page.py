@@ -36,6 +36,9 @@ HOW = """\
 - **Threads** are started and wait at a barrier; the time runs from its release to the end of the last consumer.
 - **Sizes.** A turn has the number of items in the last column. It is lower for a queue that, by a short warm-up, would
   take longer than {limit:g} s.
+- **Coroutines** run in loops of asyncio, a new one for each turn, in a thread of its own where threads take part.
+  culsans is called by the methods of the queue itself and not through its proxies, which is faster. janus serves one
+  loop; its authors advise against it for coroutines alone.
 - **Durable queues** lie in files in the system's temporary folder (`TMPDIR` moves it), all on one file system, and
   every put of everybody is on the disk when it counts as done, unless the scenario says otherwise. What an fsync takes
   there is measured anew beside each scenario. That no item is missing at the end is checked for all. Peers are used as
@@ -59,8 +62,8 @@ CAVEATS = """\
   times for ping-pong.
 - **Throughput is neither latency nor fairness.** A queue that lets one thread run on for long looks good here. Only
   ping-pong waits for each item.
-- **Peers do other things too**: janus, culsans and aiologic serve asyncio as well as threads, and only their side for
-  threads is measured here; ft_utils is made for free-threaded builds.
+- **Peers do other things too**: janus, culsans and aiologic serve asyncio as well as threads. In the scenarios of
+  threads alone only their side for threads is measured; ft_utils is made for free-threaded builds.
 - **Durable: an fsync costs what the disk says.** A disk that takes 5 ms for one makes rows of single puts differ by
   nothing but how many share an fsync, and one that lies about it makes all of them faster. Bare SQLite is the floor
   that we measure ourselves against, and does less: no leases, no bodies to encode, nobody to wake.

@@ -17,7 +17,8 @@ __all__ = ["draw"]
 # A card of its own colour, so that the picture reads the same on a white page and on a dark one.
 CARD, INK, FAINT = "#f6f8fa", "#1f2328", "#8c959f"
 COLOURS = {"stdlib": "#0969da", "simple": "#bf5b04", "peer": "#8250df"}
-PEER_SCENARIOS = ["textbook", "bounded", "durable-cycle", "durable-pool"]
+PEER_SCENARIOS = ["textbook", "bounded", "aio-coroutines", "aio-from-thread", "durable-cycle", "durable-pool"]
+STANDARD = ("queue.", "asyncio.")
 ROW_INCHES = 0.27
 
 
@@ -44,7 +45,7 @@ def _standard_library(outcomes: list[Outcome]) -> list[Group]:
     """A group a scenario: against the standard library's queues."""
     groups = []
     for outcome in outcomes:
-        bars = [(bar, _kind(bar)) for bar in outcome.bars if bar.peer.startswith("queue.")]
+        bars = [(bar, _kind(bar)) for bar in outcome.bars if bar.peer.startswith(STANDARD)]
         if bars:
             groups.append((outcome.title, bars))
     return groups
@@ -63,7 +64,7 @@ def _peers(outcomes: list[Outcome]) -> list[Group]:
 def _kind(bar: Bar) -> str:
     if bar.peer == SIMPLE_QUEUE:
         return "simple"
-    if bar.peer.startswith("queue."):
+    if bar.peer.startswith(STANDARD):
         return "stdlib"
     return "ours" if bar.peer.startswith("headrace.") else "peer"
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ IMPLEMENTATION = {} if WITHOUT_C_CORE else {"HEADRACE_IMPL": "c"}
 SCENARIOS = [
     *("one-thread", "textbook", "bounded", "crowd", "ping-pong", "batches", "lifo", "priority", "priority-tuples"),
     *("pool", "retries", "map"),
+    *("aio-coroutines", *(["aio-uvloop"] if find_spec("uvloop") else []), "aio-from-thread", "aio-to-thread"),
+    *("aio-ping-pong", "aio-crowd", "aio-loops"),
     *("depth", "memory", "import"),
     *("durable-cycle", "durable-single", "durable-crowd", "durable-pool"),
     *("durable-wake", "durable-processes", "durable-backlog", "durable-open"),
