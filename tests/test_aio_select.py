@@ -145,6 +145,10 @@ def test_the_same_queue_may_be_in_several_cases(make: Callable[..., Any], run: R
             queue.put(1)
         await aio.select(queue.putting(2), queue)
         assert drained(queue) == [2]
+        async with anyio.create_task_group() as group:  # and leaves it as it was for the next one
+            group.start_soon(receive)
+            await waiters(queue, getters=1)
+            queue.put(1)
         assert not here().posts
 
     run(main)

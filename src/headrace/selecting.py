@@ -294,7 +294,7 @@ class Place(loops.Post):
     # For queues that run in Python: see Condition.stand.
     alarms: int | None
 
-    __slots__ = ("alarms", "core", "line")
+    __slots__ = ("__weakref__", "alarms", "core", "line")
 
     def __new__(cls, hub: Any, case: Any) -> Place:
         """Of *case*; *hub* is to hear of wake-ups. Nobody stands there yet."""
