@@ -244,7 +244,7 @@ def test_of_two_queues_of_which_one_has_an_item_at_any_time_it_is_found_without_
                 return super().get(block, timeout)
             except Empty:
                 other = second if self is first else first
-                if not moves:
+                if len(moves) < 5:
                     moves.append("moved")
                     self.put("item")
                     other.get_nowait()
@@ -1022,8 +1022,8 @@ def selects_come_and_go() -> None:
 
     rounds(200)
     before, references = blocks(), sys.getrefcount(item)
-    rounds(500)
-    assert blocks() - before < 100, blocks() - before
+    rounds(1000)
+    assert blocks() - before < 500, blocks() - before  # what comes to stay by and by, and not with each of 4000 selects
     assert sys.getrefcount(item) == references
     assert not os.path.isdir("/proc/self/fd") or len(os.listdir("/proc/self/fd")) < 10
 

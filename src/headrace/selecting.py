@@ -308,10 +308,6 @@ class Place(loops.Post):
         """Stand there until the next wake-up, which is at once if there is something to do."""
         self.core._watch(self.line, self)
 
-    def is_ready(self) -> bool:
-        """Whether it was woken for something. Whoever looks in vain may wake those who stand where he looked."""
-        return bool(self.take_all() or self.core._ready(self.line) > 0)
-
     def leave(self) -> None:
         """Stand there no more. A wake-up that was had there is passed on."""
         self.core._unwatch(self.line, self)
@@ -345,11 +341,8 @@ def look_and_sleep(choice: Choice, places: list[Place], hub: Any, sleep: Any, de
     for each in places:
         each.stand()
     while not choice.is_made():
-        is_ready = False
-        while not is_ready:
-            remaining = remaining_until(deadline)
-            if not sleep.acquire(True, -1 if remaining is None else remaining):
-                raise NothingReady
-            for each in hub.collect():
-                each.stand()
-                is_ready |= each.is_ready()
+        remaining = remaining_until(deadline)
+        if not sleep.acquire(True, -1 if remaining is None else remaining):
+            raise NothingReady
+        for each in hub.collect():
+            each.stand()
