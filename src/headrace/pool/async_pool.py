@@ -261,13 +261,20 @@ class AsyncConsumerPool(ConsumerPool):
                 self._begin_grace()
 
     async def _end_handlers_in_loop(self) -> None:
+        """Cancel what still runs, and wait for its end for a short time, whatever is cancelled meanwhile."""
         work = self._in_loop
         work.cancel_handlers()
         deadline = monotonic() + REACTION
+        interrupt: asyncio.CancelledError | None = None
         with suppress(Empty):
             while work.consumers or work.ending:
-                await self._hear(max(0.0, deadline - monotonic()))
+                try:
+                    await self._hear(max(0.0, deadline - monotonic()))
+                except asyncio.CancelledError as again:
+                    interrupt = again
         self._say_who_goes_on()
+        if interrupt is not None:
+            raise interrupt
 
     async def _hear(self, timeout: float | None) -> str:
         news = self._in_loop.news
@@ -306,9 +313,16 @@ class AsyncConsumerPool(ConsumerPool):
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel *task* and wait for its end."""
+    """Cancel *task*, which ends soon then, and wait for that, whatever is cancelled meanwhile."""
     task.cancel()
-    await asyncio.wait([task])
+    interrupt: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as again:
+            interrupt = again
+    if interrupt is not None:
+        raise interrupt
 
 
 def blocking_face(queue: Any) -> Any:

@@ -35,6 +35,11 @@ class Guard:
         self.pools = 0
 
     def __call__(self, count: int = 1) -> None:
+        self.check()
+        self.task_done(count)
+
+    def check(self) -> None:
+        """Raise HandlerSettled if a handler of one of the pools calls this. For other ways to settle an item."""
         thread = threading.current_thread()
         consumer = thread if isinstance(thread, PoolConsumer) else of_loop.get()
         if consumer is not None and consumer.is_handling_item_of(self._queue()):
@@ -42,7 +47,6 @@ class Guard:
                 "a handler must not call task_done(): its ConsumerPool settles the item when the handler has ended "
                 "(take what else you need from the queue with queue.lease())"
             )
-        self.task_done(count)
 
 
 _changing = threading.Lock()

@@ -334,6 +334,10 @@ class FileAsyncQueue(AsyncQueue[T]):
             LeaseLost: the lease ran out, because this process was stopped for long.
         """
         check_task_count(count)
+        # Of a pool whose handlers this is kept from: see headrace/pool/guard.py.
+        check: Any = getattr(self._queue.__dict__.get("task_done"), "check", None)
+        if check is not None:
+            check()
         self._queue._task_done(count, holder(), soon=True)
 
     async def _settled(self, function: Callable[[], object]) -> None:
