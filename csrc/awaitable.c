@@ -112,13 +112,37 @@ put_now(hr_queue *queue, PyObject *item, PyObject **result)
 }
 
 static int
-act_now(operation *self, PyObject **result)
+act_now(operation *self, PyObject **result, bool *wakes)
 {
     int acted;
     Py_BEGIN_CRITICAL_SECTION(self->queue);
+    *wakes = self->queue->gate.may_wake;
     acted = self->kind == PUT ? put_now(self->queue, self->item, result) : get_now(self->queue, result);
     Py_END_CRITICAL_SECTION();
     return acted;
+}
+
+/* Rouse whom this has woken in this thread's own loop, a turn earlier than the loop would hear of it. They are woken
+ * whatever happens here, and an item that was taken must reach its caller: an interrupt comes after that. */
+static HR_NOINLINE void
+rouse_here(hr_state *state)
+{
+    if (state->look_here == NULL) {
+        PyObject *module = PyImport_ImportModule("headrace.aio.hub");
+        state->look_here = module == NULL ? NULL : PyObject_GetAttrString(module, "look_here");
+        Py_XDECREF(module);
+    }
+    PyObject *done = state->look_here == NULL ? NULL : PyObject_CallNoArgs(state->look_here);
+    if (done == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+            PyErr_Clear();
+            PyErr_SetInterrupt();
+        }
+        else {
+            PyErr_WriteUnraisable(state->look_here);
+        }
+    }
+    Py_XDECREF(done);
 }
 
 /* -- waiting ---------------------------------------------------------------------------------------- */
@@ -143,9 +167,12 @@ delegate(operation *self, bool yields)
     if (function == NULL) {
         return -1;
     }
-    PyObject *arguments[4] = {NULL, (PyObject *)self->queue, yields ? Py_True : Py_False, self->item};
+    const hr_queue *queue = self->queue;
+    bool was_tried = !queue->opened && !(queue->overrides & (HR_OVERRIDES_GET | HR_OVERRIDES_PUT));
+    PyObject *arguments[5] = {NULL, (PyObject *)queue, yields ? Py_True : Py_False,
+                              was_tried ? Py_False : Py_True, self->item};
     self->coroutine = PyObject_Vectorcall(function, arguments + 1,
-                                          (self->kind == PUT ? 3 : 2) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+                                          (self->kind == PUT ? 4 : 3) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     if (self->coroutine == NULL) {
         return -1;
     }
@@ -194,9 +221,13 @@ operation_send(operation *self, PyObject *value, PyObject **result)
         }
         hr_turns *turns = TURNS(self->queue->state);
         bool yields = --turns->left <= 0 && would_act(self) && turn_is_due(turns);
-        int acted = yields ? 0 : act_now(self, result);
+        bool wakes = false;
+        int acted = yields ? 0 : act_now(self, result, &wakes);
         if (HR_LIKELY(acted > 0)) {
             end(self);
+            if (wakes) {
+                rouse_here(self->queue->state);
+            }
             return PYGEN_RETURN;
         }
         if (acted < 0 || delegate(self, yields) < 0) {

@@ -55,6 +55,7 @@ typedef struct {
     PyObject *face_of; /* of headrace.aio; NULL until they are used, as the next two */
     PyObject *get_waiting;
     PyObject *put_waiting;
+    PyObject *look_here;
     PyObject *spare_stop; /* a StopIteration that nobody uses, or NULL: see awaitable.c */
     hr_turns turns;
     /* Our own methods of the names in hooks.c, those of PriorityQueue in the second row. */

@@ -82,6 +82,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->face_of);
     Py_VISIT(state->get_waiting);
     Py_VISIT(state->put_waiting);
+    Py_VISIT(state->look_here);
     Py_VISIT(state->spare_stop);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_VISIT(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);
@@ -113,6 +114,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->face_of);
     Py_CLEAR(state->get_waiting);
     Py_CLEAR(state->put_waiting);
+    Py_CLEAR(state->look_here);
     Py_CLEAR(state->spare_stop);
     for (int i = 0; i < 2 * HR_OVERRIDABLE; i++) {
         Py_CLEAR(state->own_methods[i / HR_OVERRIDABLE][i % HR_OVERRIDABLE]);

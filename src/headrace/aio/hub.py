@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from headrace.aio.post import Post
 
-__all__ = ["Hub", "here"]
+__all__ = ["Hub", "here", "look_here"]
 
 
 class Bell:
@@ -65,6 +65,7 @@ class Hub(loops.Hub):
     posts: dict[tuple[int, int], Post]
     # One that nobody waits at, to be used again.
     spare: Post | None
+    is_looking: bool
     process: int
 
     def __new__(cls, bell: Bell | None, callback: Callable[[], object] | None = None) -> Self:
@@ -73,6 +74,7 @@ class Hub(loops.Hub):
         self.bell = bell
         self.posts = {}
         self.spare = None
+        self.is_looking = False
         self.process = os.getpid()
         return self
 
@@ -87,7 +89,15 @@ class Hub(loops.Hub):
 
     def let_look(self) -> None:
         """Let the posts that were woken so far look. In the loop's thread."""
-        woken = self.collect()
+        if self.is_looking:
+            return  # a destructor's or a signal handler's, just here: the loop hears of those whom it woke
+        self.is_looking = True
+        try:
+            self._let_look(self.collect())
+        finally:
+            self.is_looking = False
+
+    def _let_look(self, woken: list[Post]) -> None:
         try:
             while woken:
                 woken[-1].deliver()
@@ -268,6 +278,17 @@ def here() -> Hub:
         weak = _hubs[loop] = ref(hub)
     _here.hub = weak
     return hub
+
+
+def look_here() -> None:
+    """Let those look whom the caller has woken in the loop that runs in this thread: a turn before it hears of them.
+
+    Only a loop of asyncio's kind counts its turns.
+    """
+    hub = _here.hub()
+    # No loop runs for asyncio in a forked child, where this hub is the parent's.
+    if hub is not None and hub.posts and hub.loop() is asyncio._get_running_loop():
+        hub.let_look()
 
 
 def _trio_here() -> Hub:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import index
 
 from headrace.aio.errors import as_asynchronous
+from headrace.aio.hub import look_here
 from headrace.aio.items import AsyncItem, AsyncItems, AsyncLease
 from headrace.aio.post import GETTERS, PUTTERS
 from headrace.aio.waiting import join, wait_until
@@ -95,6 +96,7 @@ class AsyncQueue(Subscriptable[T]):
             self._queue.put_nowait(item, **more)
         except HeadraceError as error:
             raise as_asynchronous(error) from None
+        look_here()
 
     async def put_many(self, items: Iterable[T], timeout: float | None = None) -> None:
         """Put all *items* in order, as room is found. Items of other producers may come in between.
@@ -152,9 +154,10 @@ class AsyncQueue(Subscriptable[T]):
         """Take the next item if one is there now, else raise ``QueueEmpty``."""
         try:
             item: T = self._queue.get_nowait()
-            return item
         except HeadraceError as error:
             raise as_asynchronous(error) from None
+        look_here()
+        return item
 
     async def get_many(self, max_items: int, timeout: float | None = None) -> list[T]:
         """Take up to *max_items* items, in order, waiting only for the first. Raises as ``get``.
@@ -221,6 +224,7 @@ class AsyncQueue(Subscriptable[T]):
         Raises ValueError, and settles nothing, when there are not so many unfinished items.
         """
         self._queue.task_done(count)
+        look_here()
 
     async def join(self, timeout: float | None = None) -> None:
         """Wait until every item that was put has been settled by ``task_done``.
@@ -236,6 +240,7 @@ class AsyncQueue(Subscriptable[T]):
         With *immediate* the waiting items are dropped, each counted as done.
         """
         self._queue.shutdown(immediate)
+        look_here()
 
     # -- looking ---------------------------------------------------------------------------------
 

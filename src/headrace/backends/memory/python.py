@@ -21,6 +21,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from heapq import heappop, heappush
+from math import ceil
 from operator import index
 from time import monotonic
 from types import GenericAlias
@@ -606,7 +607,7 @@ class Queue:
             if line == 0:
                 return self._qsize()
             if line == 1:
-                return sys.maxsize if self.maxsize <= 0 else max(0, self.maxsize - self._qsize())
+                return sys.maxsize if self.maxsize <= 0 else max(0, ceil(min(self.maxsize, sys.maxsize)) - self._qsize())
             return 0 if self.unfinished_tasks else sys.maxsize
 
     # -- ending ----------------------------------------------------------------------------------
