@@ -48,16 +48,31 @@ turns = Turns()
 
 
 async def wait_until(
-    queue: Any, line: int, attempt: Callable[[], Any], refusal: type[Exception], deadline: float | None
+    queue: Any,
+    line: int,
+    attempt: Callable[[], Any],
+    refusal: type[Exception],
+    deadline: float | None,
+    looks_first: bool = True,
 ) -> Any:
     """Try *attempt* until it does not raise *refusal*, at each change of the queue that concerns *line*.
 
     It is tried once more when *deadline*, on the monotonic clock, is over, and its refusal raised then. A wait that is
-    cancelled has done nothing; what it was roused for goes to another.
+    cancelled has done nothing; what it was roused for goes to another. Without *looks_first* it has been tried just now.
     """
     hub = here()
     if turns.is_due() and queue._ready(line):
         await hub.turn()
+    if looks_first:
+        hub.hush()
+        try:
+            return attempt()
+        except refusal:
+            pass  # begin to wait, and try again
+        except HeadraceError as error:
+            raise as_asynchronous(error) from None
+        finally:
+            hub.let_look()
     post = post_of(hub, queue, line)
     sleeper = post.enter()
     try:
@@ -80,28 +95,28 @@ async def wait_until(
         post.leave(sleeper)
 
 
-def get(queue: Any, yields: bool = False) -> Coroutine[Any, Any, Any]:
-    """Take the next item, waiting for it. With *yields* the loop may do something else before."""
+def get(queue: Any, yields: bool, looks_first: bool) -> Coroutine[Any, Any, Any]:
+    """Take the next item, waiting for it. With *yields* the loop may do something else before. For the C core."""
     if yields:
         return _get_next_time(queue)
-    return wait_until(queue, GETTERS, queue.get_nowait, Empty, None)
+    return wait_until(queue, GETTERS, queue.get_nowait, Empty, None, looks_first)
 
 
 async def _get_next_time(queue: Any) -> Any:
     await here().turn()
-    return await get(queue)
+    return await wait_until(queue, GETTERS, queue.get_nowait, Empty, None)
 
 
-def put(queue: Any, yields: bool, item: Any) -> Coroutine[Any, Any, None]:
-    """Put *item*, waiting for room. With *yields* the loop may do something else before."""
+def put(queue: Any, yields: bool, looks_first: bool, item: Any) -> Coroutine[Any, Any, None]:
+    """Put *item*, waiting for room. With *yields* the loop may do something else before. For the C core."""
     if yields:
         return _put_next_time(queue, item)
-    return wait_until(queue, PUTTERS, partial(queue.put_nowait, item), Full, None)
+    return wait_until(queue, PUTTERS, partial(queue.put_nowait, item), Full, None, looks_first)
 
 
 async def _put_next_time(queue: Any, item: Any) -> None:
     await here().turn()
-    await put(queue, False, item)
+    await wait_until(queue, PUTTERS, partial(queue.put_nowait, item), Full, None)
 
 
 async def join(queue: Any, timeout: float | None) -> None:
