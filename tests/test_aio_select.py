@@ -223,8 +223,9 @@ def test_the_end_of_a_required_queue_ends_the_select(make: Callable[..., Any], r
     work, stop = make(), make()
 
     async def ends() -> None:
-        with pytest.raises(aio.QueueShutDown):
+        with pytest.raises(aio.QueueShutDown) as raised:
             await in_time(aio.select(work, stop.aio.getting(required=True)))
+        assert raised.value.queue == stop.aio
 
     async def main() -> None:
         async with anyio.create_task_group() as group:

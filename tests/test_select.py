@@ -502,8 +502,9 @@ def test_queues_that_have_ended_are_left_out_until_all_have(make: Callable[..., 
     queues[1].put(2)
     assert select(*queues).item == 2
     queues[1].shutdown()
-    with pytest.raises(ShutDown, match="shut down"):
+    with pytest.raises(ShutDown, match="shut down") as raised:
         select(*queues)
+    assert raised.value.queue is None
 
 
 def test_a_shutdown_of_the_last_ends_a_select_that_sleeps(make: Callable[..., Any]) -> None:
@@ -527,8 +528,9 @@ def test_the_end_of_a_required_queue_ends_the_select(make: Callable[..., Any], s
     work, stop = make(), make()
 
     def ends() -> str:
-        with pytest.raises(ShutDown):
+        with pytest.raises(ShutDown) as raised:
             select(work, stop.getting(required=True), timeout=FOR_EVER)
+        assert raised.value.queue is stop
         return "ended"
 
     if not sleeps:
@@ -558,8 +560,9 @@ def test_a_put_into_a_queue_that_was_shut_down_is_an_error(make: Callable[..., A
     queue.put(0)
 
     def ends() -> str:
-        with pytest.raises(ShutDown):
+        with pytest.raises(ShutDown) as raised:
             select(other, queue.putting(1), timeout=FOR_EVER)
+        assert raised.value.queue is queue
         return "ended"
 
     if not sleeps:
@@ -670,6 +673,30 @@ def test_a_fan_in_ends_with_its_last_source(make: Callable[..., Any]) -> None:
 
     run_all(merge, *(lambda number=number: feed(number) for number in range(3)))
     assert sorted(drained(sink)) == [(number, item) for number in range(3) for item in range(100)]
+
+
+def test_each_end_of_several_queues_can_be_told(make: Callable[..., Any]) -> None:
+    queues = [make(2) for _ in range(3)]
+
+    def feed(number: int) -> None:
+        for item in range(50):
+            queues[number].put((number, item))
+        queues[number].shutdown()
+
+    def merge() -> tuple[list[Any], list[Any]]:
+        got, left = [], list(queues)
+        while left:
+            try:
+                got.append(select(*(queue.getting(required=True) for queue in left)).item)
+            except ShutDown as error:
+                left.remove(error.queue)
+                got.append(error.queue)
+        return got, left
+
+    got = run_all(merge, *(lambda number=number: feed(number) for number in range(3)))[0][0]
+    for number, queue in enumerate(queues):
+        assert got.index(queue) > got.index((number, 49))
+    assert len(got) == 153
 
 
 def test_one_select_with_gets_and_puts_is_a_buffer_between_threads(make: Callable[..., Any]) -> None:

@@ -67,10 +67,12 @@ class ShutDown(*_shutdown_bases):  # type: ignore[misc]
     Attributes:
         put_count: how many items of the call went in before (see ``Full``).
         pending: items that ``put_many`` had already drawn from an iterator and could not put.
+        queue: the one of the queues of a ``select`` that ended it; None where none did alone.
     """
 
     put_count: int = 0
     pending: tuple[object, ...] = ()
+    queue: object = None
 
     def __str__(self) -> str:
         return Exception.__str__(self) or "the queue has been shut down" + _how_far(self.put_count, self.pending)

@@ -228,8 +228,9 @@ class Choice:
                 return True
             except (Empty, Full):
                 pass
-            except ShutDown:
+            except ShutDown as error:
                 if case.required:
+                    error.queue = case.queue
                     raise
                 ended += 1
         if ended == count:
@@ -271,6 +272,7 @@ def select(*cases: Source[T] | Case[T] | None, timeout: float | None = None) -> 
         NothingReady: no case was ready within the timeout. It is an ``Empty``, a ``Full`` and a ``TimeoutError``.
         ShutDown: of all queues to get from, each was shut down and has no item left (one that has is left out while
             there are other cases, unless it is ``queue.getting(required=True)``); or a queue to put into is shut down.
+            Its attribute ``queue`` is the one that was required, or to be put into.
         ValueError: there is no case, or *timeout* is negative.
         TypeError: a case is none.
     """
