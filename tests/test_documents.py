@@ -20,7 +20,7 @@ def blocks(language: str, page: str = "README.md") -> list[str]:
 
 EXAMPLES = [
     pytest.param(code, id=f"{page}-{number}")
-    for page in ("README.md", "docs/durable.md")
+    for page in ("README.md", "docs/durable.md", "docs/event-loops.md")
     for number, code in enumerate(blocks("python", page))
 ]
 
@@ -58,7 +58,15 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/guarantees.md", "docs/guide.md", "docs/durable.md"],
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/guarantees.md",
+        "docs/guide.md",
+        "docs/durable.md",
+        "docs/event-loops.md",
+    ],
 )
 def test_each_link_to_a_file_leads_to_one(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
