@@ -122,7 +122,7 @@ class Hub(loops.Hub):
         raise NotImplementedError
 
     async def turn(self) -> None:
-        """Let the loop do what else it has to do."""
+        """Let the loop do what else it has to do, unless it has since this was last called."""
         raise NotImplementedError
 
 
@@ -138,6 +138,8 @@ class AsyncioHub(Hub):
     def __init__(self, bell: Bell | None, callback: Callable[[], object] | None = None) -> None:
         """Belong to the running loop."""
         self.loop = ref(asyncio.get_running_loop())
+        # Whether it has had a turn since turn() was last called.
+        self.has_run = True
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> AsyncioHub:
@@ -180,7 +182,14 @@ class AsyncioHub(Hub):
         return True
 
     async def turn(self) -> None:
-        await asyncio.sleep(0)
+        if self.has_run:
+            self.has_run = False
+            asyncio.get_running_loop().call_soon(self._note_turn)
+        else:
+            await asyncio.sleep(0)
+
+    def _note_turn(self) -> None:
+        self.has_run = True
 
 
 class TrioSleeper:
