@@ -1075,15 +1075,14 @@ def test_signal_handlers_put_while_the_loop_works(implementation: SimpleNamespac
     def handler(number: int, frame: object) -> None:
         nonlocal put
         put += 1
-        queue.aio.put_nowait(put)
+        queue.aio.put_nowait("signal")
 
     async def main() -> None:
         nonlocal taken
         while put < 200:
             # Now it waits, now it finds one.
-            item = await in_time(queue.aio.get())
+            await in_time(queue.aio.get())
             taken += 1
-            assert item == taken
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
