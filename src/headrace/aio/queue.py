@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operator import index
+from time import monotonic
 
 from headrace.aio.errors import as_asynchronous
 from headrace.aio.hub import look_here
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from headrace.contract import Stats
 
 __all__ = ["AsyncQueue", "LifoQueue", "PriorityQueue", "face_of"]
+
+# How many items of a sequence are handed to the queue at a time.
+CHUNK = 1000
 
 
 class AsyncQueue(Subscriptable[T]):
@@ -101,35 +105,50 @@ class AsyncQueue(Subscriptable[T]):
     async def put_many(self, items: Iterable[T], timeout: float | None = None) -> None:
         """Put all *items* in order, as room is found. Items of other producers may come in between.
 
-        If it is cancelled, or the time is up, some of the items are in: an exception says in ``put_count`` how many
-        (a cancellation too, in 3.11 and later, as an attribute).
+        An iterator is drawn from one item at a time, in the loop's thread. If it is cancelled, or the time is up, some
+        of the items are in: an exception says in ``put_count`` how many (a cancellation too, as an attribute).
 
         Raises:
-            QueueFull: out of room and of time. ``put_count`` items are in.
-            QueueShutDown: the queue is shut down, with ``put_count`` likewise.
+            QueueFull: out of room and of time. ``put_count`` items are in; ``pending`` holds an item that had been
+                drawn from an iterator already.
+            QueueShutDown: the queue is shut down, with ``put_count`` and ``pending`` likewise.
         """
         deadline = deadline_after(timeout)
-        rest = items if isinstance(items, (list, tuple)) else list(items)
+        if isinstance(items, (list, tuple)):
+            await self._put_sequence(items, deadline)
+        else:
+            await self._put_iterable(items, deadline)
+
+    async def _put_sequence(self, items: list[T] | tuple[T, ...], deadline: float | None) -> None:
         count = 0
 
         def attempt() -> None:
             nonlocal count
-            try:
-                self._queue.put_many(rest[count:] if count else rest, False)
-            except Full as error:
-                count += error.put_count
-                raise
+            while count < len(items):
+                chunk = items[count : count + CHUNK]
+                try:
+                    self._queue.put_many(chunk, False)
+                except (Full, ShutDown) as error:
+                    count += error.put_count
+                    raise
+                count += len(chunk)
 
         try:
             await wait_until(self._queue, PUTTERS, attempt, Full, deadline)
         except BaseException as error:
-            if isinstance(error, ShutDown):
-                count += error.put_count
-            try:
-                error.put_count = count  # type: ignore[attr-defined]
-            except AttributeError:
-                pass
+            _say(error, count, ())
             raise
+
+    async def _put_iterable(self, items: Iterable[T], deadline: float | None) -> None:
+        for count, item in enumerate(items):
+            try:
+                if deadline is None:
+                    await self.put(item)
+                else:
+                    await self.put(item, max(0.0, deadline - monotonic()))
+            except BaseException as error:
+                _say(error, count, (item,))
+                raise
 
     # -- getting ---------------------------------------------------------------------------------
 
@@ -303,6 +322,15 @@ class AsyncQueue(Subscriptable[T]):
 
     def __repr__(self) -> str:
         return f"<aio of {self._queue!r}>"
+
+
+def _say(error: BaseException, count: int, pending: tuple[Any, ...]) -> None:
+    """What a put of many that ended with *error* had put, and what it had in hand. Other errors say nothing."""
+    if isinstance(error, (Full, ShutDown)) or not isinstance(error, Exception):
+        try:
+            error.put_count, error.pending = count, pending  # type: ignore[union-attr]
+        except AttributeError:
+            pass  # it has no room for it
 
 
 class PlainFace(AsyncQueue[T]):
