@@ -789,7 +789,7 @@ def test_whatever_is_cancelled_every_item_is_accounted_for(queue: Any, way: str)
         assert queue.stats()[6:8] == (0, 0)
 
     runner(main)
-    got.update(queue.get_many(10) if queue.qsize() else [])
+    got.update(queue.get_many(100) if queue.qsize() else [])
     assert got == put
     assert set(put.values()) <= {1}
     assert (queue._out, recounted(queue)) == (set(), {})

@@ -163,6 +163,8 @@ class Watch:
         """
         if id(post) in self._standing and self._standing[id(post)]() is post:
             return
+        if sys.is_finalizing():
+            return  # coroutines end with the interpreter: its other threads have stopped, with our locks in their hands
         missed, post.alarms = post.alarms not in (None, self._alarms), self._alarms
         if missed or self._is_over:
             post.wake(True)
