@@ -62,7 +62,7 @@ class Post(loops.Post):
         if sleeper is None:
             sleeper = self.hub.sleeper()
         self.sleepers[sleeper] = None
-        self.stands_for = len(self.sleepers)
+        self.stands_for = len(self.sleepers) + len(self.again)
         if not self.roused:
             try:
                 self.queue._watch(self.line, self)
