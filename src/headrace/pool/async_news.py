@@ -22,6 +22,8 @@ class LoopNews(SimpleQueue[str]):
         self._loop = loop
         # What that coroutine sleeps on. Of the loop's thread.
         self._sleeper: asyncio.Future[None] | None = None
+        # Whether its time is over.
+        self._is_late = False
 
     def put(self, item: str, block: bool = True, timeout: float | None = None) -> None:
         """Tell it."""
@@ -31,13 +33,14 @@ class LoopNews(SimpleQueue[str]):
 
     async def hear(self, timeout: float | None) -> str:
         """Wait for news. Raises Empty when there is none within *timeout* seconds."""
-        alarm = None if timeout is None else self._loop.call_later(timeout, self._rouse)
+        self._is_late = False
+        alarm = None if timeout is None else self._loop.call_later(timeout, self._expire)
         try:
             while True:
                 try:
                     return self.get_nowait()
                 except Empty:
-                    if alarm is not None and self._loop.time() >= alarm.when():
+                    if self._is_late:
                         raise
                 self._sleeper = self._loop.create_future()
                 await self._sleeper
@@ -45,6 +48,10 @@ class LoopNews(SimpleQueue[str]):
             self._sleeper = None
             if alarm is not None:
                 alarm.cancel()
+
+    def _expire(self) -> None:
+        self._is_late = True
+        self._rouse()
 
     def _rouse(self) -> None:
         if self._sleeper is not None and not self._sleeper.done():
