@@ -255,8 +255,8 @@ class _Here(threading.local):
 
 
 _here = _Here()
-# Weak on both sides, for a hub leads to its loop when coroutines wait. The loop keeps the hub, as who hears its bell; and
-# where loops watch no descriptors, those who wait keep it.
+# Weak on both sides, for a hub leads to its loop when coroutines wait. The loop keeps the hub, as who hears its bell;
+# and where loops watch no descriptors, those who wait keep it.
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[AsyncioHub]] = WeakKeyDictionary()
 # The RunVar of trio that has the hub of each run; made when trio is first met.
 _trio_hub: list[Any] = []

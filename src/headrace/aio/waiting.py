@@ -58,7 +58,8 @@ async def wait_until(
     """Try *attempt* until it does not raise *refusal*, at each change of the queue that concerns *line*.
 
     It is tried once more when *deadline*, on the monotonic clock, is over, and its refusal raised then. A wait that is
-    cancelled has done nothing; what it was roused for goes to another. Without *looks_first* it has been tried just now.
+    cancelled has done nothing; what it was roused for goes to another. Without *looks_first* *attempt* has been tried
+    just now.
     """
     hub = here()
     if turns.is_due() and queue._ready(line):

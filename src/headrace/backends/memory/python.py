@@ -606,8 +606,10 @@ class Queue:
         with self.mutex:
             if line == 0:
                 return self._qsize()
+            if line == 1 and self.maxsize > 0:
+                return max(0, ceil(min(self.maxsize, sys.maxsize)) - self._qsize())
             if line == 1:
-                return sys.maxsize if self.maxsize <= 0 else max(0, ceil(min(self.maxsize, sys.maxsize)) - self._qsize())
+                return sys.maxsize
             return 0 if self.unfinished_tasks else sys.maxsize
 
     # -- ending ----------------------------------------------------------------------------------
