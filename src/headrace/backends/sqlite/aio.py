@@ -23,7 +23,7 @@ from headrace.backends.memory.python import deadline_after
 from headrace.backends.sqlite import bell, statements
 from headrace.backends.sqlite.attempts import Call, Claim, Settle, Store, Sync, Take, holder, outcome
 from headrace.backends.sqlite.handle import Blocked
-from headrace.backends.sqlite.putting import DRAWING_SECONDS, MOST_DRAWN
+from headrace.backends.sqlite.putting import DRAWING_SECONDS, MOST_DRAWN, check_when
 from headrace.backends.sqlite.putting import MOST_AT_ONCE as MOST_PUT_AT_ONCE
 from headrace.backends.sqlite.settling import check_task_count
 from headrace.backends.sqlite.states import ENDED
@@ -121,7 +121,6 @@ class FileAsyncQueue(AsyncQueue[T]):
 
     async def _put_within(self, item: T, timeout: float | None = None, **more: Any) -> None:
         queue: FileQueue[Any] = self._queue
-        deadline = deadline_after(timeout)
         if more.get("connection") is not None:
             self.put_nowait(item, **more)
             return
@@ -129,6 +128,7 @@ class FileAsyncQueue(AsyncQueue[T]):
         try:
             if queue._state:
                 raise ShutDown
+            deadline = deadline_after(timeout)
             operation = queue._prepared(item, **more)
         except HeadraceError as error:
             raise as_asynchronous(error) from None
@@ -153,6 +153,9 @@ class FileAsyncQueue(AsyncQueue[T]):
 
     async def put_at(self, item: T, when: datetime, **more: Any) -> None:
         """Put an item that is ready at a time: a ``datetime`` (one without a zone is local time)."""
+        check_when(when)
+        if not hasattr(when, "timestamp"):
+            raise TypeError(f"'when' must be a datetime, not {type(when).__name__}: {when!r}")
         await self._put_within(item, None, delay=max(0.0, when.timestamp() - time()), **more)
 
     async def _put_with_headers(
@@ -290,7 +293,8 @@ class FileAsyncQueue(AsyncQueue[T]):
             made[:] = [Claim(hub, queue, count, has_waited)]
             return made[0]
 
-        items: list[Any] = await self._until(GETTERS, attempt, Empty, deadline_after(timeout), queue._getters)
+        deadline = self._taking_until(timeout)
+        items: list[Any] = await self._until(GETTERS, attempt, Empty, deadline, queue._getters)
         try:
             made[0].held_by(holder())
         except HeadraceError as error:
@@ -319,7 +323,18 @@ class FileAsyncQueue(AsyncQueue[T]):
         def attempt(hub: Any, _: bool) -> Take:
             return Take(hub, queue, stop, hand)
 
-        return await self._until(GETTERS, attempt, Empty, deadline_after(timeout), queue._getters)
+        return await self._until(GETTERS, attempt, Empty, self._taking_until(timeout), queue._getters)
+
+    def _taking_until(self, timeout: float | None) -> float | None:
+        """The deadline of a get. Its end comes before what is wrong with a time limit, as in ``queue.Queue``."""
+        try:
+            return deadline_after(timeout)
+        except ValueError:
+            try:
+                self._queue._raise_if_drained(None)
+            except HeadraceError as error:
+                raise as_asynchronous(error) from None
+            raise
 
     # -- settling and ending ---------------------------------------------------------------------
 
