@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.backends.sqlite.statements import Put
     from headrace.backends.sqlite.storage import Operation, Storage
 
-__all__ = ["Putting", "microseconds"]
+__all__ = ["Putting", "check_when", "microseconds"]
 
 # Items that one transaction puts.
 MOST_AT_ONCE = 10_000
@@ -140,8 +140,7 @@ class Putting(Handle[T]):
 
     def put_at(self, item: T, when: datetime, **more: Any) -> None:
         """Put an item that is ready at a time: a ``datetime`` (one without a zone is local time). *more* as ``put``."""
-        if not isinstance(when, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"'when' must be a datetime, not {type(when).__name__}: {when!r}")
+        check_when(when)
         self.put(item, delay=max(0.0, when.timestamp() - time()), **more)
 
     def put_nowait(self, item: T) -> None:
@@ -289,6 +288,12 @@ class Putting(Handle[T]):
             item, more.get("priority", 0), more.get("delay"), more.get("ttl"), more.get("key"), on_duplicate, headers
         )
         self._put_encoded(row, ready_at, on_duplicate, block, timeout)
+
+
+def check_when(when: datetime) -> None:
+    """Raise unless it is a ``datetime``."""
+    if not isinstance(when, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"'when' must be a datetime, not {type(when).__name__}: {when!r}")
 
 
 def microseconds(name: str, seconds: float) -> int:
