@@ -23,6 +23,7 @@ from conftest import load
 from consumer_support import PATIENCE, eventually, none_stays
 from headrace import ConsumerPool, Dead, Ignore, Producer, Retry, Stop
 from headrace.pool import async_pool, async_watch
+from headrace.pool.async_news import LoopNews
 from pool_support import waiting_in, whereabouts, with_hooks
 
 if TYPE_CHECKING:
@@ -1028,3 +1029,16 @@ def test_the_log_says_whom_a_pool_that_is_stopped_waits_for(make: Make, caplog: 
     with caplog.at_level(logging.WARNING):
         run(main)
     assert "Slow is being stopped and waits for a handler that is running" in caplog.text
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_wait_for_news_ends_when_its_time_is_over(loop: str) -> None:
+    async def main() -> None:
+        news = LoopNews(asyncio.get_running_loop())
+        for number in range(60):  # of a clock of milliseconds some end a moment too early
+            with pytest.raises(headrace.Empty):
+                await asyncio.wait_for(news.hear(0.0013 * (number % 4)), PATIENCE)
+        asyncio.get_running_loop().call_soon(news.put, "news")
+        assert await news.hear(None) == "news"
+
+    run(main, loop)
