@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import itertools
 import os
 import queue as standard
 import signal
@@ -28,7 +29,7 @@ from headrace.aio.hub import here
 from headrace.testing.threads import Call, calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import SimpleNamespace
 
     from conftest import Child
@@ -167,7 +168,7 @@ def test_a_lease_settles_or_gives_back(make: Callable[..., Any], run: Run) -> No
     queue.put("item")
 
     async def main() -> None:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012
             async with queue.aio.lease() as lease:
                 assert (lease.item, lease.attempt) == ("item", 1)
                 raise ZeroDivisionError
@@ -224,10 +225,10 @@ def test_put_takes_what_the_queue_s_put_takes(implementation: SimpleNamespace, r
 
 
 def test_errors_are_those_of_queue_and_of_asyncio() -> None:
-    assert issubclass(aio.QueueEmpty, (headrace.Empty)) and issubclass(aio.QueueEmpty, standard.Empty)
-    assert issubclass(aio.QueueEmpty, asyncio.QueueEmpty)
-    assert issubclass(aio.QueueFull, headrace.Full) and issubclass(aio.QueueFull, standard.Full)
-    assert issubclass(aio.QueueFull, asyncio.QueueFull)
+    for theirs in (headrace.Empty, standard.Empty, asyncio.QueueEmpty):
+        assert issubclass(aio.QueueEmpty, theirs)
+    for theirs in (headrace.Full, standard.Full, asyncio.QueueFull):
+        assert issubclass(aio.QueueFull, theirs)
     assert issubclass(aio.QueueShutDown, headrace.ShutDown)
     for module in (asyncio, standard):
         theirs = getattr(module, "QueueShutDown", getattr(module, "ShutDown", aio.QueueShutDown))
@@ -626,7 +627,7 @@ def test_a_get_that_nobody_awaits_does_nothing_and_warns(implementation: SimpleN
     queue = implementation.Queue()
     queue.put("item")
     for make_one in (queue.aio.get, lambda: queue.aio.put(1), lambda: queue.aio.get(5)):
-        with pytest.warns(RuntimeWarning, match="was never awaited"):
+        with pytest.warns(RuntimeWarning, match="was never awaited"):  # noqa: PT031
             make_one()
             gc.collect()
     assert queue.get_nowait() == "item"
@@ -696,7 +697,7 @@ def test_get_has_the_protocol_of_coroutines(implementation: SimpleNamespace, loo
 
     async def main() -> None:
         one = queue.aio.get()
-        with pytest.raises(StopIteration) as stop:
+        with pytest.raises(StopIteration) as stop:  # noqa: PT012
             while True:
                 one.send(None)
         assert stop.value.value == "item"
@@ -762,7 +763,7 @@ def test_exceptions_that_a_get_raises_are_not_shared(implementation: SimpleNames
 def last_word(awaitable: Any) -> StopIteration:
     """What it ends with, stepped by hand."""
     iterator = awaitable.__await__()
-    with pytest.raises(StopIteration) as stop:
+    with pytest.raises(StopIteration) as stop:  # noqa: PT012
         while True:
             next(iterator)
     return stop.value
@@ -786,7 +787,7 @@ def test_threads_and_a_loop_share_a_queue(make: Callable[..., Any], run: Run) ->
         for number in range(count):
             queue.put(number)
 
-    assert run(main) == Counter({number: 2 for number in range(count)})
+    assert run(main) == Counter([*range(count)] * 2)
     assert queue.stats().getters_blocked == queue.stats().putters_blocked == 0
 
 
@@ -806,7 +807,7 @@ def test_a_loop_gives_to_threads(make: Callable[..., Any], run: Run) -> None:
 
     threads = calls(2, lambda: list(queue))
     run(main)
-    assert Counter(sum((thread.result() for thread in threads), [])) == Counter({n: 2 for n in range(count)})
+    assert Counter(item for thread in threads for item in thread.result()) == Counter([*range(count)] * 2)
 
 
 @pytest.mark.parametrize("maxsize", [0, 1, 7])
@@ -1343,11 +1344,25 @@ def test_nothing_is_left_when_all_have_got(make: Callable[..., Any], run: Run) -
     gc.collect()
     before = leftovers()
     run(main)
-    gone = weakref.ref(queue)
-    del queue
+    assert leftovers() <= before
+
+
+def test_a_queue_that_coroutines_waited_for_is_let_go_of(make: Callable[..., Any], run: Run) -> None:
+    def use() -> Any:
+        queue = make()
+
+        async def main() -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(queue.aio.get)
+                await waiters(queue, getters=1)
+                await queue.aio.put(1)
+
+        run(main)
+        return weakref.ref(queue)
+
+    gone = use()
     gc.collect()
     assert gone() is None
-    assert leftovers() <= before
 
 
 def leftovers() -> Counter[str]:
@@ -1603,6 +1618,42 @@ def test_an_interrupt_of_a_put_of_many_says_how_many_are_in(make: Callable[..., 
         raise AssertionError
 
     loop.run_until_complete(main())
+
+
+def test_a_put_of_many_draws_from_an_iterator_as_room_is_found(make: Callable[..., Any], run: Run) -> None:
+    queue = make(2)
+    drawn: list[int] = []
+
+    def endless() -> Iterator[int]:
+        for number in itertools.count():
+            drawn.append(number)
+            yield number
+
+    async def main() -> None:
+        with pytest.raises(aio.QueueFull) as full:
+            await queue.aio.put_many(endless(), timeout=0.001)
+        assert drawn == [0, 1, 2]
+        assert (full.value.put_count, full.value.pending) == (2, (2,))
+
+    run(main)
+
+
+def test_a_put_of_very_many_says_how_many_are_in(implementation: SimpleNamespace, run: Run) -> None:
+    queue = implementation.Queue(2500)
+
+    async def main() -> None:
+        await queue.aio.put_many(list(range(1200)))
+        with pytest.raises(aio.QueueFull) as full:
+            await queue.aio.put_many(range(9999), timeout=0)
+        assert full.value.put_count == 1300
+        with pytest.raises(aio.QueueFull) as full:
+            await queue.aio.put_many(tuple(range(9999)), timeout=0)
+        assert full.value.put_count == 0
+        queue.maxsize = 0
+        await queue.aio.put_many(list(range(2500, 10000)))
+        assert await queue.aio.get_many(99_999) == [*range(1200), *range(1300), *range(2500, 10000)]
+
+    run(main)
 
 
 def test_a_put_of_many_goes_in_as_room_is_found(make: Callable[..., Any], run: Run) -> None:
