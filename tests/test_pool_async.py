@@ -921,7 +921,7 @@ def test_wherever_the_task_is_cancelled_no_item_is_lost_or_done_twice(  # noqa: 
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, (left, outcome, options)
         where = whereabouts(queue, done)
-        assert all(where[item] == 1 for item in range(put)), (options, where)
+        assert all(where[item] == 1 for item in range(put)), (options, where, put, queue.stats(), list(queue.dead))
         assert set(where) <= set(range(put + 1))
 
     async def main() -> None:
