@@ -177,16 +177,12 @@ delegate(operation *self, bool yields)
         return -1;
     }
     self->state = DELEGATED;
-    PyObject_GC_Track(self);
     return 0;
 }
 
 static void
 end(operation *self)
 {
-    if (self->state == DELEGATED) {
-        PyObject_GC_UnTrack(self);
-    }
     self->state = OVER;
     Py_CLEAR(self->item);
     Py_CLEAR(self->coroutine);
@@ -219,10 +215,15 @@ operation_send(operation *self, PyObject *value, PyObject **result)
             PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
             return PYGEN_ERROR;
         }
+        if (self->is_running) { /* a comparison of items, in the middle of this, awaits it */
+            return refuse_second_awaiter();
+        }
         hr_turns *turns = TURNS(self->queue->state);
         bool yields = --turns->left <= 0 && would_act(self) && turn_is_due(turns);
         bool wakes = false;
+        self->is_running = true;
         int acted = yields ? 0 : act_now(self, result, &wakes);
+        self->is_running = false;
         if (HR_LIKELY(acted > 0)) {
             end(self);
             if (wakes) {
@@ -429,10 +430,8 @@ static void
 operation_dealloc(operation *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    if (self->state == DELEGATED) {
-        PyObject_GC_UnTrack(self);
-    }
-    else if (self->state == FRESH) {
+    PyObject_GC_UnTrack(self);
+    if (self->state == FRESH) {
         warn_of_unawaited(self);
     }
     if (self->stop != NULL) {
@@ -493,7 +492,6 @@ operation_of(face *self, operation_kind kind, PyObject *item)
     if (made == NULL) {
         return NULL;
     }
-    /* Not tracked by the collector before it waits: until then it lives for an instant. */
     made->queue = HR_QUEUE(Py_NewRef((PyObject *)self->queue));
     made->item = Py_XNewRef(item);
     made->coroutine = NULL;
@@ -501,6 +499,7 @@ operation_of(face *self, operation_kind kind, PyObject *item)
     made->state = FRESH;
     made->is_running = false;
     made->stop = NULL;
+    PyObject_GC_Track(made);
     return (PyObject *)made;
 }
 

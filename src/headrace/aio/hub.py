@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub", "here", "look_here"]
 
+# Whether loops can watch a descriptor: those of Windows, most of which wait for completions, are called instead.
+WATCHES = sys.platform != "win32"
+
 
 class Bell:
     """A descriptor that others write to and a loop watches: an eventfd where there is one, else a pair of sockets.
@@ -144,26 +147,32 @@ class AsyncioHub(Hub):
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> AsyncioHub:
         """A new one for the running *loop*."""
-        bell = Bell()
-        hub = cls(bell)
-        try:
-            loop.add_reader(bell.reader, hub.ring_out)
-        except NotImplementedError:  # Windows, where loops wait for completions
-            hub = None  # type: ignore[assignment]
-            weak = ref(loop)
+        if WATCHES:
+            bell = Bell()
+            hub = cls(bell)
+            try:
+                loop.add_reader(bell.reader, hub.ring_out)
+                return hub
+            except NotImplementedError:
+                pass
+        weak = ref(loop)
 
-            def call() -> None:
-                loop = weak()
-                if loop is not None and hub is not None:
-                    loop.call_soon_threadsafe(hub.ring_out)
+        def call() -> None:
+            loop = weak()
+            if loop is not None:
+                loop.call_soon_threadsafe(called.ring_out)
 
-            hub = cls(None, call)
-        return hub
+        called = cls(None, call)
+        return called
 
     def sleeper(self) -> asyncio.Future[None]:
         return asyncio.get_running_loop().create_future()
 
     def sleep(self, sleeper: asyncio.Future[None], deadline: float | None) -> Awaitable[None]:
+        if sleeper.done():
+            # Awaiting it would not let the loop run: who is roused again and again, for a class that refuses what it
+            # has, would keep it for ever.
+            return asyncio.sleep(0)
         return sleeper if deadline is None else self._sleep_until(sleeper, deadline)
 
     async def _sleep_until(self, sleeper: asyncio.Future[None], deadline: float) -> None:
@@ -209,6 +218,18 @@ class TrioHub(Hub):
         """Belong to the run that is at work."""
         # Not imported by its name: type checkers need not have it.
         self.trio: Any = sys.modules["trio"]
+
+    @classmethod
+    def of_this_run(cls) -> TrioHub:
+        """A new one for the run that is at work."""
+        lowlevel = sys.modules["trio"].lowlevel
+        if WATCHES:
+            hub = cls(Bell())
+            lowlevel.spawn_system_task(hub.pump, name="headrace hub")
+            return hub
+        token = lowlevel.current_trio_token()
+        called = cls(None, lambda: token.run_sync_soon(called.ring_out, idempotent=True))
+        return called
 
     async def pump(self) -> None:
         """A system task: hears the bell for as long as the run lasts."""
@@ -309,7 +330,6 @@ def _trio_here() -> Hub:
     known: TrioHub | None = variable.get()
     if known is not None and known.process == os.getpid():
         return known
-    hub = TrioHub(Bell())
+    hub = TrioHub.of_this_run()
     variable.set(hub)
-    trio.lowlevel.spawn_system_task(hub.pump, name="headrace hub")
     return hub

@@ -68,8 +68,8 @@ async def select(*cases: Source[T] | Case[T] | None, timeout: float | None = Non
 def has_made(choice: Choice, hub: Hub) -> bool:
     """Whether one of the cases could be done."""
     # Whom this wakes in this loop is roused by this coroutine, and not when the loop hears of it.
-    hub.hush()
     try:
+        hub.hush()
         return choice.is_made()
     finally:
         hub.let_look()

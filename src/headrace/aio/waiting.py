@@ -65,8 +65,8 @@ async def wait_until(
     if turns.is_due() and queue._ready(line):
         await hub.turn()
     if looks_first:
-        hub.hush()
         try:
+            hub.hush()
             return attempt()
         except refusal:
             pass  # begin to wait, and try again
@@ -79,8 +79,8 @@ async def wait_until(
     try:
         while True:
             # Whom this wakes in this loop is roused by this coroutine, and not when the loop hears of it.
-            hub.hush()
             try:
+                hub.hush()
                 return attempt()
             except refusal:
                 if deadline is not None and deadline <= monotonic():
