@@ -451,6 +451,28 @@ static PyMethodDef operation_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static const char *const operation_names[] = {"AsyncQueue.get", "AsyncQueue.put", "AsyncQueue.__anext__"};
+
+/* What debuggers and asyncio show of a task that waits. */
+static PyObject *
+operation_name(operation *self, void *unused)
+{
+    (void)unused;
+    return PyUnicode_FromString(operation_names[self->kind]);
+}
+
+static PyObject *
+operation_repr(operation *self)
+{
+    return PyUnicode_FromFormat("<%s() of %R>", operation_names[self->kind], (PyObject *)self->queue);
+}
+
+static PyGetSetDef operation_attributes[] = {
+    {"__name__", (getter)(void (*)(void))operation_name, NULL, NULL, NULL},
+    {"__qualname__", (getter)(void (*)(void))operation_name, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef operation_members[] = {
     {"cr_await", T_OBJECT, offsetof(operation, coroutine), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -463,6 +485,8 @@ static PyType_Slot operation_slots[] = {
     {Py_tp_clear, operation_clear},
     {Py_tp_methods, operation_methods},
     {Py_tp_members, operation_members},
+    {Py_tp_getset, operation_attributes},
+    {Py_tp_repr, operation_repr},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, operation_next},
     {Py_am_await, operation_await},

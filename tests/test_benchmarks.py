@@ -56,6 +56,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(tmp_path_factory.mktemp("benchmarks"))
 
 
+BETWEEN_THREADS_AND_LOOPS = ("aio-from-thread", "aio-to-thread", "aio-ping-pong", "aio-loops")
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_each_scenario_yields_positive_figures(run: Run, name: str) -> None:
     if name == "memory" and not Path("/proc/self/statm").exists():
@@ -64,7 +67,9 @@ def test_each_scenario_yields_positive_figures(run: Run, name: str) -> None:
         pytest.importorskip("apsw")
         pytest.importorskip("msgspec")
     figures = run.scenarios[name]["figures"]
-    assert len(figures) >= 2
+    # Between threads and loops there is nothing in the standard library to compare with.
+    has_others = name not in BETWEEN_THREADS_AND_LOOPS or find_spec("culsans") is not None
+    assert len(figures) >= (2 if has_others else 1)
     assert all(values and min(values) > 0 for values in figures.values()), figures
 
 

@@ -52,8 +52,19 @@ class AsyncQueue(Subscriptable[T]):
 
     __slots__ = ()
 
+    # Its methods that are to be awaited although they may be written in C: see consumers/arguments.py.
+    _awaited = ("get", "put")
+
     if TYPE_CHECKING:
         _queue: Any
+
+    def __init_subclass__(cls) -> None:
+        hooks = [name for name in ("_init", "_qsize", "_put", "_get", "_peek") if name in vars(cls)]
+        if hooks:
+            raise TypeError(
+                f"{cls.__name__} overrides {', '.join(hooks)}, which this face of a queue does not call: override them "
+                "in a subclass of headrace.Queue, and use its .aio"
+            )
 
     def __new__(cls, maxsize: int = 0) -> AsyncQueue[T]:
         """A new queue, or rather its face."""
@@ -167,6 +178,10 @@ class AsyncQueue(Subscriptable[T]):
         return item
 
     async def _get_within(self, timeout: float | None = None) -> Any:
+        if isinstance(timeout, bool):
+            raise TypeError(
+                f"get() of a queue for coroutines has no 'block', and {timeout} is no time: get_nowait() does not wait"
+            )
         return await wait_until(self._queue, GETTERS, self._queue.get_nowait, Empty, deadline_after(timeout))
 
     def get_nowait(self) -> T:
@@ -345,7 +360,7 @@ class PlainFace(AsyncQueue[T]):
         return self
 
 
-_fast_face: Callable[[Any], AsyncQueue[Any]] = PlainFace
+_memory_face: Callable[[Any], AsyncQueue[Any]] = PlainFace
 if memory.implementation == "c":
     from headrace.backends.memory._core import Face
 
@@ -355,29 +370,51 @@ if memory.implementation == "c":
 
         __slots__ = ("__weakref__",)
 
-    _fast_face = FastFace
+    _memory_face = FastFace
 
 
 def face_of(queue: Any) -> AsyncQueue[Any]:
     """``queue.aio`` of a queue in memory."""
-    return _fast_face(queue) if isinstance(queue, memory.Queue) else PlainFace(queue)
+    return _memory_face(queue) if isinstance(queue, memory.Queue) else PlainFace(queue)
 
 
-class LifoQueue(AsyncQueue[T]):
-    """``AsyncQueue`` that is last in, first out: as ``asyncio.LifoQueue``."""
+if TYPE_CHECKING:
 
-    __slots__ = ()
+    class LifoQueue(AsyncQueue[T]):
+        """``AsyncQueue`` that is last in, first out: as ``asyncio.LifoQueue``."""
 
-    def __new__(cls, maxsize: int = 0) -> AsyncQueue[T]:  # type: ignore[misc]
-        """A new queue, or rather its face."""
-        return face_of(memory.LifoQueue(maxsize))
+        def __new__(cls, maxsize: int = 0) -> Self:
+            """A new queue."""
+            ...
 
+    class PriorityQueue(AsyncQueue[T]):
+        """``AsyncQueue`` that gives the lowest item first, as ``asyncio.PriorityQueue``; ``put`` has ``priority=``."""
 
-class PriorityQueue(AsyncQueue[T]):
-    """``AsyncQueue`` that gives the lowest item first: as ``asyncio.PriorityQueue``; ``put(item, priority=...)``."""
+        def __new__(cls, maxsize: int = 0) -> Self:
+            """A new queue."""
+            ...
 
-    __slots__ = ()
+else:
 
-    def __new__(cls, maxsize: int = 0) -> AsyncQueue[T]:  # type: ignore[misc]
-        """A new queue, or rather its face."""
-        return face_of(memory.PriorityQueue(maxsize))
+    class LifoQueue(_memory_face):
+        """``AsyncQueue`` that is last in, first out: as ``asyncio.LifoQueue``."""
+
+        __slots__ = ()
+
+        def __new__(cls, maxsize: int = 0) -> Self:
+            """A new queue, or rather its face."""
+            return super().__new__(cls, memory.LifoQueue(maxsize))
+
+    class PriorityQueue(_memory_face):
+        """``AsyncQueue`` that gives the lowest item first, as ``asyncio.PriorityQueue``; ``put`` has ``priority=``."""
+
+        __slots__ = ()
+
+        def __new__(cls, maxsize: int = 0) -> Self:
+            """A new queue, or rather its face."""
+            return super().__new__(cls, memory.PriorityQueue(maxsize))
+
+    # What messages of the interpreter call them.
+    for _face in {PlainFace, _memory_face}:
+        _face.__name__ = _face.__qualname__ = "AsyncQueue"
+    del _face

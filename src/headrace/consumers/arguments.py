@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue as _standard
 from functools import partial
-from types import FunctionType, GeneratorType, MethodType
+from types import BuiltinMethodType, FunctionType, GeneratorType, MethodType
 
 from headrace.errors import NotSupported, ShutDown
 
@@ -28,6 +28,7 @@ __all__ = [
     "is_asynchronous_generator_function",
     "is_overridden",
     "iterate",
+    "refuse_coroutine",
 ]
 
 # What a queue's put and get raise once it is shut down: ours, and queue.ShutDown where there is one.
@@ -41,6 +42,8 @@ def _flags(function: object) -> int:
     """The flags of a callable that is written in Python, 0 for other objects."""
     if isinstance(function, partial):
         return _flags(function.func)
+    if isinstance(function, BuiltinMethodType) and function.__name__ in getattr(function.__self__, "_awaited", ()):
+        return _COROUTINE  # get and put of queue.aio, in the C core
     if not isinstance(function, (FunctionType, MethodType)):
         function = getattr(type(function), "__call__", None)  # noqa: B004 - the method is wanted
     if isinstance(function, MethodType):
@@ -61,7 +64,8 @@ def check_queue(queue: object, methods: tuple[str, ...], user: str) -> None:
     if missing:
         raise TypeError(f"{queue!r} is no queue for a {user}, it has no {', '.join(missing)}: use headrace.Queue()")
     if any(_flags(getattr(queue, name)) & _COROUTINE for name in methods):
-        raise TypeError(f"{queue!r} is a queue for coroutines, and a {user} is a thread: use headrace.Queue()")
+        use = "its .sync" if hasattr(queue, "_awaited") else "headrace.Queue()"
+        raise TypeError(f"{queue!r} is a queue for coroutines, and a {user} is a thread: use {use}")
 
 
 def check_open(queue: object, user: str) -> None:
@@ -128,6 +132,18 @@ def check_handler(
         )
     if flags & (_GENERATOR | _ASYNC_GENERATOR) and not may_yield:
         raise TypeError(f"{what} {handler!r} is a generator function, which does nothing when called: remove its yield")
+
+
+def refuse_coroutine(handler: object, result: object) -> None:
+    """Raise TypeError if what *handler* returned to a thread is a coroutine, which would never run."""
+    if hasattr(type(result), "__await__") and hasattr(type(result), "throw"):
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()  # or it would be said to have never been awaited
+        raise TypeError(
+            f"{handler!r} returned a coroutine, which a thread does not run: make it a coroutine function (async def), "
+            "for ConsumerPool(kind='async'), aconsume or aio.map; or a plain function, for threads"
+        )
 
 
 def is_asynchronous(function: object) -> bool:

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 from headrace.backends.memory import Queue
-from headrace.consumers.arguments import SHUT_DOWN
+from headrace.consumers.arguments import SHUT_DOWN, refuse_coroutine
 from headrace.consumers.failure import note_item
 from headrace.errors import Empty
 
@@ -128,11 +128,16 @@ class Calls:
 def _run_calls(function: Callable[[Any], Any], waiting: Queue[Call], ended: Queue[Call]) -> None:
     get, put = waiting.get, ended.put
     call: Call | None = None
+    seen: object = None
     try:
         while True:
             call = get()
             try:
-                call[RESULT] = function(call[ITEM])
+                result = call[RESULT] = function(call[ITEM])
+                if type(result) is not seen:  # to ask each would cost as much as all the rest
+                    refuse_coroutine(function, result)
+                    seen = type(result)  # pyright: ignore[reportUnknownVariableType]
+                del result
             except BaseException as error:
                 note_item(error, call[ITEM], call[NUMBER])
                 call[RESULT] = error

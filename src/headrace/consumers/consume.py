@@ -12,6 +12,7 @@ from headrace.consumers.arguments import (
     check_handler,
     check_source,
     iterate,
+    refuse_coroutine,
 )
 from headrace.consumers.failure import note, note_item
 from headrace.consumers.progress import bar, expected_items
@@ -111,7 +112,10 @@ class Handling(threading.Thread):
             except SHUT_DOWN:
                 return
             try:
-                handle(item)
+                result = handle(item)
+                if result is not None:
+                    refuse_coroutine(handle, result)
+                    result = None  # or it would live until the next item comes
             except BaseException as error:
                 note_item(error, item, number)
                 raise

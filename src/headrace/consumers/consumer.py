@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from itertools import count
 
-from headrace.consumers.arguments import SHUT_DOWN, check_handler, check_queue, is_overridden
+from headrace.consumers.arguments import (
+    SHUT_DOWN,
+    check_handler,
+    check_queue,
+    is_overridden,
+    refuse_coroutine,
+)
 from headrace.consumers.failure import note_item
 from headrace.consumers.registry import consumers_of
 from headrace.consumers.worker import Worker
@@ -96,7 +102,10 @@ class Consumer(Worker[T]):
             except SHUT_DOWN:
                 return
             try:
-                consume(item)
+                result = consume(item)
+                if result is not None:
+                    refuse_coroutine(consume, result)
+                    del result
             except BaseException as error:
                 note_item(error, item)
                 raise

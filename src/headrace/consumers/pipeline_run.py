@@ -204,11 +204,13 @@ class Consumer(Share, threading.Thread):
     def _results(self, item: Any) -> Iterator[Any]:
         """What comes of *item*, as it comes. The function's own time is counted."""
         result = self._timed(self._station.stage.function, item)
-        if self._station.stage.is_sink or result is None:
+        if result is None:
+            return
+        if isinstance(result, CoroutineType):
+            refuse(result, self._station.stage)  # pyright: ignore[reportUnknownArgumentType]
+        if self._station.stage.is_sink:
             return
         if not isinstance(result, GeneratorType):
-            if isinstance(result, CoroutineType):
-                refuse(result, self._station.stage)  # pyright: ignore[reportUnknownArgumentType]
             yield result
             return
         try:

@@ -210,6 +210,6 @@ def awaitable(handler: Any, item: Any) -> Awaitable[object]:
     if isinstance(outcome, Awaitable):
         return outcome  # pyright: ignore[reportUnknownVariableType]
     raise NotAwaitable(
-        f"the handler {handler!r} has returned {shown(outcome)}, which cannot be awaited: with kind='async' a handler "
-        "is a coroutine function (async def), or returns an awaitable; for a plain function say kind='thread'"
+        f"the handler {handler!r} has returned {shown(outcome)}, which cannot be awaited: a handler here is a "
+        "coroutine function (async def), or returns an awaitable; for a plain function use kind='thread', or consume()"
     )

@@ -6,6 +6,7 @@ import threading
 from time import monotonic
 
 from headrace.backends.memory.envelope import Envelope, enclosed
+from headrace.consumers.arguments import refuse_coroutine
 from headrace.errors import LeaseLost
 from headrace.pool.member import ENDED, Member, let_go, take_from
 
@@ -68,7 +69,10 @@ def handle_all(consumer: PoolConsumer, work: Work) -> None:
             bare = type(raw)  # pyright: ignore[reportUnknownVariableType]
             item = raw
         try:
-            handle(item)
+            result = handle(item)
+            if result is not None:
+                refuse_coroutine(handle, result)
+                result = None  # or it would live until the next item comes
         except BaseException as error:
             if not take_from(consumer):
                 return
@@ -110,7 +114,10 @@ def handle_one(consumer: PoolConsumer, work: Work, envelope: Envelope) -> bool:
     """Handle the item in hand and settle it; False when that was not this consumer's to do any more."""
     begun = monotonic()
     try:
-        work.handler(envelope.item)
+        result = work.handler(envelope.item)
+        if result is not None:
+            refuse_coroutine(work.handler, result)
+            result = None
     except BaseException as error:
         if not let_go(consumer, envelope):
             return False
