@@ -103,14 +103,6 @@ def test_the_kinds_of_queues_are_classes() -> None:
         assert queue.maxsize == 3
 
 
-def test_the_block_of_a_blocking_get_is_no_time() -> None:
-    async def main() -> None:
-        with pytest.raises(TypeError, match="has no 'block', and True is no time"):
-            await headrace.AsyncQueue[int]().get(True)
-
-    asyncio.run(main())
-
-
 def test_what_waits_says_for_what() -> None:
     async def main() -> None:
         queue = headrace.AsyncQueue[int]()

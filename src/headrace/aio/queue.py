@@ -178,10 +178,6 @@ class AsyncQueue(Subscriptable[T]):
         return item
 
     async def _get_within(self, timeout: float | None = None) -> Any:
-        if isinstance(timeout, bool):
-            raise TypeError(
-                f"get() of a queue for coroutines has no 'block', and {timeout} is no time: get_nowait() does not wait"
-            )
         return await wait_until(self._queue, GETTERS, self._queue.get_nowait, Empty, deadline_after(timeout))
 
     def get_nowait(self) -> T:
