@@ -154,7 +154,7 @@ class Model:
 
     def revive(self, item: Item) -> type[Exception] | None:
         """Put a dead letter back."""
-        if self.is_full():
+        if not self.makes_room():
             return Full
         if self.owner_of(item.key):
             item.key = None
@@ -441,7 +441,7 @@ class FileMachine(RuleBasedStateMachine):
             for item in items:
                 self.model.items.remove(item)
         elif really == 1:
-            errors = [self.model.revive(item) for item in items if not self.model.is_full()]
+            errors = [self.model.revive(item) for item in items if self.model.makes_room()]
             expected: Any = Full if len(errors) < len(items) else len(items)
             assert self.outcome(lambda: dead.retry_all(block=False)) == expected
 

@@ -141,7 +141,8 @@ def test_what_a_pool_has_claimed_ahead_and_not_begun_goes_back_undone(queue: Any
             go_on.set()
 
     queue.put_many(range(5000))
-    with headrace.ConsumerPool(queue, handler, consumers=2, signals=False) as pool:
+    pool = headrace.ConsumerPool(queue, handler, consumers=2, signals=False)
+    with pool:
         assert go_on.wait(PATIENCE)
     assert len(begun) < 5000
     stats = queue.stats()
