@@ -376,6 +376,10 @@ def _items(queue: FileQueue[Any], has_rung: bool) -> int:
         return EVERYBODY if has_rung else 0
     if paused:
         return 0
+    # What was claimed ahead for a pool is its consumers' although it waits in the file no more.
+    ahead = len(queue._prefetch.ready)
+    if ahead:
+        return ready + ahead
     if ready and queue._prefetch.has_suspect_at_work():
         return 0 if queue._storage.run(lambda s: statements.is_next_suspect(s, queue._id)) else 1
     return ready
