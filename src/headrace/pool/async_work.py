@@ -44,12 +44,6 @@ class AsyncWork(Work):
     # The same as limits.
     async_limits: AsyncLimits | None = None
 
-    def begin_taking(self, consumers: int) -> None:
-        """Nothing is read ahead: a coroutine that waits would not hear of what lies claimed for it."""
-
-    def end_taking(self) -> None:
-        """Nothing was."""
-
     def __init__(self, *arguments: Any, **policies: Any) -> None:
         super().__init__(*arguments, **policies)
         # Those of this pool that have not ended. Of the loop's thread.
