@@ -973,6 +973,41 @@ def test_one_item_does_not_send_all_who_wait_to_the_file(queue: Any, run: Run) -
     run(main)
 
 
+@pytest.mark.parametrize("reads_ahead", [True, False])
+def test_those_who_take_at_a_time_look_once_for_all(queue: Any, run: Run, reads_ahead: bool) -> None:
+    attempts = 0
+    original = queue._claim_now
+
+    def counted(*arguments: Any) -> None:
+        nonlocal attempts
+        attempts += 1
+        original(*arguments)
+
+    async def main() -> None:
+        taken: list[Any] = []
+
+        async def take() -> None:
+            taken.append(await queue.aio._take([]))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(100):
+                group.start_soon(take)
+            await waiting(queue, getters=100)
+            assert attempts <= 20
+            await queue.aio.put_many(range(100))
+        assert sorted(one.item for one in taken) == list(range(100))
+        for one in taken:
+            queue._settle(one)
+
+    queue._claim_now = counted
+    if reads_ahead:
+        queue._begin_taking(100)
+    run(main)
+    if reads_ahead:
+        queue._end_taking()
+    assert queue.stats().unfinished == 0
+
+
 def test_several_loops_and_threads_share_a_queue(queue: Any) -> None:
     queue.maxsize = 50
     count, loops = scaled(3000), 3

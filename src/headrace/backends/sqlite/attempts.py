@@ -122,6 +122,9 @@ class Attempt(loops.Post):
             pass
         return self.has_begun
 
+    def announce(self) -> None:
+        """Others that are done with it may do some of its work."""
+
     def step(self, s: Storage) -> None:
         """Its part of a transaction. It may be done again, if that fails."""
         if self.begins():
@@ -332,8 +335,12 @@ class Take(Attempt):
         self._stop = stop
         self._hand = hand
 
+    def announce(self) -> None:
+        if self.begins():
+            self.queue._prefetch.announce()
+
     def finish(self) -> Any:
-        self.queue._take(self._stop, False, None, self._hand)
+        self.queue._prefetch.take_announced(self._stop, self._hand)
         return self._hand[0]
 
     def taken(self) -> list[Pair]:

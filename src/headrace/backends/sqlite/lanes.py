@@ -33,6 +33,10 @@ if TYPE_CHECKING:
         weight: int
         has_step: bool
 
+        def announce(self) -> None:
+            """It will be done in a moment, with others that hear this before any of them is done."""
+            ...
+
         def step(self, s: Storage, /) -> object:
             """What is done in the transaction. Maybe more than once, if that fails."""
             ...
@@ -176,6 +180,8 @@ class Lanes:
         self.add = self._transactions.add
 
     def _do(self, errands: list[Errand]) -> None:
+        for each in errands:
+            each.announce()
         tickets = iter(self._storage.run_all([each.step for each in errands if each.has_step]))
         for each in errands:
             error = next(tickets).error if each.has_step else None

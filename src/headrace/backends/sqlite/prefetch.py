@@ -17,7 +17,7 @@ from weakref import ref
 
 from headrace.backends.sqlite import bell, statements
 from headrace.backends.sqlite.states import ENDED
-from headrace.errors import Empty, LeaseLost, ShutDown, TakingStopped
+from headrace.errors import Empty, HeadraceError, LeaseLost, ShutDown, TakingStopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ class Prefetch:
     def __init__(self, queue: Any) -> None:
         self._queue = queue
         self.ready: deque[Claimed] = deque()
+        # Of the takers of one turn, see announce: how many are still to come, and how the next one is refused, those of
+        # pools (who have a list to be stopped by) and others. Used by the lane only, which is one thread at a time.
+        self._announced = 0
+        self._refusals: dict[bool, type[HeadraceError]] = {}
         # One thread claims at a time: the others shall find what it has claimed.
         self._claiming = threading.RLock()
         self._is_claiming: Callable[[], bool] = getattr(self._claiming, "_is_owned")  # noqa: B009 - in no type stub
@@ -107,6 +111,31 @@ class Prefetch:
                 queue._undo_later(held, interrupt)
             raise
 
+    def announce(self) -> None:
+        """One more coroutine will call ``take_announced`` in this turn of the file's lane, which has just begun.
+
+        What is claimed for the first is claimed for all of them, in one transaction; and if it finds nothing the others
+        need not look. They had all begun to wait before that: a ring since then has woken them.
+        """
+        self._announced += 1
+        self._refusals.clear()
+
+    def take_announced(self, stop: list[Any] | None, hand: list[Any]) -> None:
+        """``take`` without waiting, for one who was announced."""
+        if stop:
+            refusal: type[HeadraceError] | None = TakingStopped
+        else:
+            refusal = self._refusals.get(stop is None)
+        try:
+            if refusal is not None:
+                raise refusal
+            self._queue._take(stop, False, None, hand)
+        except (Empty, ShutDown) as error:
+            self._refusals[stop is None] = type(error)
+            raise
+        finally:
+            self._announced -= 1
+
     def _may_begin(self, row: Claimed) -> bool:
         """Whether an item may be begun: of those that a process was lost with, one at a time.
 
@@ -165,7 +194,8 @@ class Prefetch:
         rows: list[Claimed] = []
         try:
             try:
-                queue._claim(self._count, False, None, rows, None, True)
+                count = max(self._count, min(self._announced, MOST))
+                queue._claim(count, False, None, rows, None, True)
             except (Empty, ShutDown):
                 return
             self._fetched_at = monotonic()

@@ -341,6 +341,9 @@ class Look:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
 
+    def announce(self) -> None:
+        """Nothing."""
+
     def step(self, s: Storage) -> None:
         """Nothing."""
 
