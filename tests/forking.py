@@ -24,10 +24,11 @@ def run_forked(function: Callable[[], None], seconds: float = 20) -> None:
 def end(function: Callable[[], None], seconds: float = 20) -> None:
     """Call *function* in a child that was forked, and end the child: status 0 unless it raised or hung."""
     status = 1
-    # An alarm, for the parent's timer of faulthandler was a thread, and did not come along.
-    faulthandler.register(signal.SIGALRM, chain=True)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
+        # An alarm, for the parent's timer of faulthandler was a thread, and did not come along. On the real standard
+        # error: what pytest puts in its place may have no descriptor.
+        faulthandler.register(signal.SIGALRM, file=sys.__stderr__, chain=True)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         function()
         status = 0
     except BaseException:

@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+from abc import ABCMeta, abstractmethod
 from time import monotonic
 from weakref import WeakKeyDictionary, ref
 
@@ -60,7 +61,7 @@ class Bell:
             self._socket.close()
 
 
-class Hub(loops.Hub):
+class Hub(loops.Hub, metaclass=ABCMeta):
     """The waiting coroutines of one loop. Everything but the wake-up of a post is done in the loop's thread."""
 
     bell: Bell | None
@@ -112,21 +113,21 @@ class Hub(loops.Hub):
 
     # -- what the libraries do each in its way ---------------------------------------------------
 
+    @abstractmethod
     def sleeper(self) -> Any:
         """What one coroutine sleeps on, once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sleep(self, sleeper: Any, deadline: float | None) -> Awaitable[None]:
         """To be awaited: sleep until roused, or until *deadline* on the monotonic clock."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rouse(self, sleeper: Any) -> bool:
         """End the sleep. False if the loop is closed, and nobody will ever look."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def turn(self) -> None:
         """Let the loop do what else it has to do, unless it has since this was last called."""
-        raise NotImplementedError
 
 
 def expire(sleeper: asyncio.Future[None]) -> None:

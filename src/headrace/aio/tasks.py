@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from abc import ABC, abstractmethod
 from contextvars import copy_context
 
 from headrace.aio.hub import TrioHub
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Tasks", "tasks_of"]
 
 
-class Tasks:
+class Tasks(ABC):
     """Tasks of one event loop. Each begins in the context that they were made in, and must raise nothing.
 
     All but ``call`` is for the loop's thread.
@@ -34,13 +35,13 @@ class Tasks:
         self._running: dict[Any, Callable[[], object]] = {}
         self._waiting: list[Any] = []
 
+    @abstractmethod
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Callable[[], object]:
         """Start a task, and return what cancels it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call(self, function: Callable[[], object]) -> None:
         """Call *function* in the loop's thread: now if this is it, else soon, if the loop has not ended."""
-        raise NotImplementedError
 
     def is_inside(self) -> bool:
         """Whether the caller runs in one of them."""
@@ -63,12 +64,13 @@ class Tasks:
             finally:
                 self._waiting.remove(sleeper)
 
+    @abstractmethod
     async def wait_in_any_case(self) -> None:
         """The same though the caller is cancelled. That is raised afterwards."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _current(self) -> Any:
-        raise NotImplementedError
+        """The task that runs, in which the caller is; None if it is in none."""
 
     def _end(self, task: Any) -> None:
         self._running.pop(task, None)

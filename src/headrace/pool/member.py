@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from headrace.backends.memory.envelope import enclosed
 from headrace.consumers.arguments import SHUT_DOWN
 from headrace.errors import TakingStopped
@@ -20,7 +22,7 @@ __all__ = ["ENDED", "Member", "let_go", "take_from"]
 ENDED: tuple[type[Exception], ...] = (TakingStopped, *SHUT_DOWN)
 
 
-class Member:
+class Member(ABC):
     """One of the consumers of a pool: a thread (``consumer.py``) or a task of an event loop (``async_consumer.py``).
 
     Who takes an item out of ``hand`` has it to settle: the consumer, when the handler has ended, or somebody who has
@@ -53,17 +55,17 @@ class Member:
         # Set as its last deed.
         self.has_ended = False
 
+    @abstractmethod
     def start(self) -> None:
         """Begin to take items. Raises RuntimeError when that cannot be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def join(self) -> None:
         """Wait for what is left of one that has ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tell_to_stop(self) -> None:
         """Take no more items. The queue must be interrupted after this."""
-        raise NotImplementedError
 
     def is_handling_item_of(self, queue: object) -> bool:
         """Whether the handler is at work on an item of *queue*."""

@@ -315,16 +315,19 @@ class ConsumerPool:
 
     async def __aenter__(self) -> ConsumerPool:
         """Of pools of coroutines: start consumers in the loop that runs. Waits for nothing."""
-        raise TypeError(
-            f"{self.name} is a pool of threads, whose end would hold up the event loop: enter it by a plain 'with', "
-            "outside of coroutines; or make its handler a coroutine function, and say kind='async'"
-        )
+        raise self._is_of_threads()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Of pools of coroutines: as leaving by ``with``, without holding up the loop."""
-        raise NotImplementedError
+        raise self._is_of_threads()
+
+    def _is_of_threads(self) -> TypeError:
+        return TypeError(
+            f"{self.name} is a pool of threads, whose end would hold up the event loop: enter it by a plain 'with', "
+            "outside of coroutines; or make its handler a coroutine function, and say kind='async'"
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
