@@ -199,6 +199,8 @@ extern PyType_Spec hr_operation_spec;
 extern PyType_Spec hr_face_spec;
 
 /* select.c */
+/* Call a function of a Python module with the queue as its first argument. */
+PyObject *hr_call_python(hr_queue *, const char *module, const char *name, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_getting(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_putting(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 

@@ -372,6 +372,13 @@ call_with_queue(PyObject *queue, PyObject *names, const char *name, PyObject *co
     return result;
 }
 
+PyObject *
+hr_call_python(hr_queue *queue, const char *module_name, const char *name, PyObject *const *arguments, Py_ssize_t count,
+               PyObject *keywords)
+{
+    return call_with_queue((PyObject *)queue, names_of(module_name), name, arguments, count, keywords);
+}
+
 /* Call a function of leasing.py. Its names are kept: leases that are let go of give their items back while Python ends
  * too, when nothing can be imported and modules are cleared. */
 static PyObject *
@@ -440,6 +447,5 @@ PyObject *
 hr_repr_html(hr_queue *queue, PyObject *unused)
 {
     (void)unused;
-    PyObject *names = names_of("headrace.backends.memory.html");
-    return call_with_queue((PyObject *)queue, names, "queue_html", NULL, 0, NULL);
+    return hr_call_python(queue, "headrace.backends.memory.html", "queue_html", NULL, 0, NULL);
 }

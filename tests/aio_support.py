@@ -22,7 +22,7 @@ try:
 except ImportError:  # it has no wheels for Windows
     uvloop = None  # type: ignore[assignment]
 
-__all__ = ["PATIENCE", "RUNNERS", "Loop", "new_loop", "open_descriptors", "steps", "until", "waiters"]
+__all__ = ["PATIENCE", "RUNNERS", "Loop", "new_loop", "open_descriptors", "starves_nobody", "steps", "until", "waiters"]
 
 PATIENCE = 20.0
 """Seconds after which what should have come to pass is taken to hang."""
@@ -160,3 +160,23 @@ def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     for task in tasks:
         task.cancel()
     loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True)) if tasks else None
+
+
+async def starves_nobody(once: Callable[[], Awaitable[Any]]) -> None:
+    """Calls that never have to wait, made again and again, let others of the loop run."""
+    turns = 0
+    over = False
+
+    async def other() -> None:
+        nonlocal turns
+        while not over:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(other)
+        end = time.monotonic() + 2  # far more than it takes
+        while turns < 5:
+            await once()
+            assert time.monotonic() < end, "the loop does nothing else"
+        over = True

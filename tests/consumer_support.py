@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -65,3 +66,18 @@ def only_two_threads_start(monkeypatch: pytest.MonkeyPatch) -> None:
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_two)
+
+
+class Flaky:
+    """Fails at the first attempts of some items."""
+
+    def __init__(self, failures: int, every: int = 3) -> None:
+        self.failures = failures
+        self.every = every
+        self.attempts: Counter[int] = Counter()
+
+    def __call__(self, item: int) -> int:
+        self.attempts[item] += 1
+        if item % self.every == 0 and self.attempts[item] <= self.failures:
+            raise ValueError(f"attempt {self.attempts[item]} at {item}")
+        return item

@@ -22,7 +22,7 @@ import anyio.lowlevel
 import pytest
 
 import headrace
-from aio_support import PATIENCE, Loop, loop, new_loop, open_descriptors, run, steps, until, waiters
+from aio_support import PATIENCE, Loop, loop, new_loop, open_descriptors, run, starves_nobody, steps, until, waiters
 from conftest import scaled
 from headrace import aio
 from headrace.aio.hub import here
@@ -514,52 +514,22 @@ BUSY = {
 @pytest.mark.parametrize("way", list(BUSY))
 def test_who_always_finds_an_item_does_not_starve_his_loop(implementation: SimpleNamespace, run: Run, way: str) -> None:
     queue = implementation.Queue()
-    turns = 0
-    over = False
 
-    async def other() -> None:
-        nonlocal turns
-        while not over:
-            turns += 1
-            await anyio.lowlevel.checkpoint()
+    async def once() -> None:
+        queue.put_nowait(1)
+        await BUSY[way](queue.aio)
 
-    async def main() -> None:
-        nonlocal over
-        async with anyio.create_task_group() as group:
-            group.start_soon(other)
-            end = time.monotonic() + 1  # far more than it takes
-            while turns < 5:
-                queue.put_nowait(1)
-                await BUSY[way](queue.aio)
-                assert time.monotonic() < end, "the loop does nothing else"
-            over = True
-
-    run(main)
+    run(lambda: starves_nobody(once))
 
 
 def test_who_always_finds_room_does_not_starve_his_loop(implementation: SimpleNamespace, run: Run) -> None:
     queue = implementation.Queue()
-    turns = 0
-    over = False
 
-    async def other() -> None:
-        nonlocal turns
-        while not over:
-            turns += 1
-            await anyio.lowlevel.checkpoint()
+    async def once() -> None:
+        await queue.aio.put(1)
+        queue.clear()
 
-    async def main() -> None:
-        nonlocal over
-        async with anyio.create_task_group() as group:
-            group.start_soon(other)
-            end = time.monotonic() + 1
-            while turns < 5:
-                await queue.aio.put(1)
-                queue.clear()
-                assert time.monotonic() < end, "the loop does nothing else"
-            over = True
-
-    run(main)
+    run(lambda: starves_nobody(once))
 
 
 # -- what get and put return -----------------------------------------------------------------------------------------

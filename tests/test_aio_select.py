@@ -17,7 +17,7 @@ import anyio.lowlevel
 import pytest
 
 import headrace
-from aio_support import PATIENCE, Loop, loop, run, steps, until, waiters
+from aio_support import PATIENCE, Loop, loop, run, starves_nobody, steps, until, waiters
 from conftest import scaled
 from headrace import aio, selecting
 from headrace.aio.hub import here
@@ -257,27 +257,12 @@ def test_of_cases_that_are_always_ready_each_is_as_likely(implementation: Simple
 
 def test_who_always_finds_something_does_not_starve_his_loop(implementation: SimpleNamespace, run: Run) -> None:
     queue, other = implementation.Queue(), implementation.Queue()
-    turns = 0
-    over = False
 
-    async def beside() -> None:
-        nonlocal turns
-        while not over:
-            turns += 1
-            await anyio.lowlevel.checkpoint()
+    async def once() -> None:
+        await aio.select(queue.putting(1), other)
+        queue.clear()
 
-    async def main() -> None:
-        nonlocal over
-        async with anyio.create_task_group() as group:
-            group.start_soon(beside)
-            end = monotonic() + 2  # far more than it takes
-            while turns < 5:
-                await aio.select(queue.putting(1), other)
-                queue.clear()
-                assert monotonic() < end, "the loop does nothing else"
-            over = True
-
-    run(main)
+    run(lambda: starves_nobody(once))
 
 
 def test_a_select_keeps_its_place_in_the_line_where_it_was_not_roused(

@@ -10,7 +10,6 @@ import random
 import sys
 import threading
 import weakref
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from time import monotonic, sleep
@@ -20,7 +19,7 @@ import pytest
 
 import headrace
 from conftest import scaled
-from consumer_support import PATIENCE, eventually, only_two_threads_start, with_both_queues
+from consumer_support import PATIENCE, Flaky, eventually, only_two_threads_start, with_both_queues
 from headrace import Pipeline, PipelineSummary, Retry
 from headrace.consumers.pipeline_summary import StageSummary
 from interrupts import interrupted_at_a_random_moment, interrupted_at_each_line
@@ -500,21 +499,6 @@ def test_a_run_that_failed_is_gone_with_its_exception_without_the_collector() ->
 
 
 # ---- retries ----
-
-
-class Flaky:
-    """Fails at the first attempts of some items."""
-
-    def __init__(self, failures: int, every: int = 3) -> None:
-        self.failures = failures
-        self.every = every
-        self.attempts: Counter[int] = Counter()
-
-    def __call__(self, item: int) -> int:
-        self.attempts[item] += 1
-        if item % self.every == 0 and self.attempts[item] <= self.failures:
-            raise ValueError(f"attempt {self.attempts[item]} at {item}")
-        return item
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.005])

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import consumer_support
 import headrace
 from conftest import scaled
 from consumer_support import PATIENCE, eventually, only_two_threads_start, with_both_queues
@@ -519,20 +520,12 @@ def test_runs_leave_no_descriptor_open() -> None:
 # ---- retries ----
 
 
-class Flaky:
-    """Fails at the first attempts of some items."""
+class Flaky(consumer_support.Flaky):
+    """Fails at the first attempts of some items, as a coroutine."""
 
-    def __init__(self, failures: int, every: int = 3) -> None:
-        self.failures = failures
-        self.every = every
-        self.attempts: Counter[int] = Counter()
-
-    async def __call__(self, item: int) -> int:
+    async def __call__(self, item: int) -> int:  # type: ignore[override]
         await asyncio.sleep(0)
-        self.attempts[item] += 1
-        if item % self.every == 0 and self.attempts[item] <= self.failures:
-            raise ValueError(f"attempt {self.attempts[item]} at {item}")
-        return item
+        return super().__call__(item)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.005])
