@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,27 @@ def eventually(condition: Callable[[], object]) -> None:
     while not condition():
         assert monotonic() < deadline, "it did not come"
         sleep(0.001)
+
+
+def main_thread_sleeps(pid: int) -> bool:
+    """Whether another process's main thread is seen to be asleep, and not just about to be; or has ended.
+
+    Python does not notice a signal that comes after it looked for signals and before it went to sleep.
+    """
+
+    def state() -> list[str]:
+        # Not the memory, which other threads use.
+        lines = status.read_text().splitlines()
+        return [line for line in lines if line.startswith("State:") or "ctxt_switches" in line]
+
+    status = Path(f"/proc/{pid}/task/{pid}/status")
+    try:
+        before = state()
+        sleep(0.05)
+        return "\tZ" in before[0] or ("\tS" in before[0] and before == state())
+    except OSError:
+        sleep(0.05)
+        return True
 
 
 def all_threads() -> set[threading.Thread]:

@@ -11,8 +11,6 @@ import sys
 import threading
 import traceback
 import weakref
-from pathlib import Path
-from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +20,7 @@ from consumer_support import (
     PATIENCE,
     all_threads,
     eventually,
+    main_thread_sleeps,
     none_stays,
     only_two_threads_start,
     with_both_queues,
@@ -445,17 +444,6 @@ def source():
 
 headrace.consume(source(), busy, consumers=2, maxsize=1)
 """
-
-
-def main_thread_sleeps(pid: int) -> bool:
-    """Whether another process's main thread is seen to be asleep, and not just about to be.
-
-    Python does not notice a signal that comes after it looked for signals and before it went to sleep.
-    """
-    status = Path(f"/proc/{pid}/task/{pid}/status")
-    before = status.read_text() if status.exists() else ""
-    sleep(0.05)
-    return not before or ("State:\tS" in before and before == status.read_text())
 
 
 INTERRUPTED_WHILE = {

@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
 from conftest import scaled
-from consumer_support import PATIENCE, eventually
+from consumer_support import PATIENCE, eventually, main_thread_sleeps
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import SimpleNamespace
 
     from conftest import Child
@@ -302,18 +302,6 @@ def program(
     for name, value in {"CONSUMERS": consumers, "SECONDS": seconds, "GRACE": grace}.items():
         text = text.replace(name, str(value))
     return text.replace("BLOCK", block).replace("PREPARE", textwrap.dedent(prepare))
-
-
-def main_thread_sleeps(pid: int) -> bool:
-    """Whether another process's main thread is seen to be asleep, and not just about to be; or has ended."""
-    status = Path(f"/proc/{pid}/task/{pid}/status")
-    try:
-        before = status.read_text()
-        sleep(0.03)
-        return "State:\tZ" in before or ("State:\tS" in before and before == status.read_text())
-    except OSError:
-        sleep(0.03)
-        return True
 
 
 class Program:
