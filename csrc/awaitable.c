@@ -112,12 +112,12 @@ put_now(hr_queue *queue, PyObject *item, PyObject **result)
 }
 
 static int
-act_now(operation *self, PyObject **result, bool *wakes)
+act_now(hr_queue *queue, operation_kind kind, PyObject *item, PyObject **result, bool *wakes)
 {
     int acted;
-    Py_BEGIN_CRITICAL_SECTION(self->queue);
-    *wakes = self->queue->gate.may_wake;
-    acted = self->kind == PUT ? put_now(self->queue, self->item, result) : get_now(self->queue, result);
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    *wakes = queue->gate.may_wake;
+    acted = kind == PUT ? put_now(queue, item, result) : get_now(queue, result);
     Py_END_CRITICAL_SECTION();
     return acted;
 }
@@ -222,7 +222,7 @@ operation_send(operation *self, PyObject *value, PyObject **result)
         bool yields = --turns->left <= 0 && would_act(self) && turn_is_due(turns);
         bool wakes = false;
         self->is_running = true;
-        int acted = yields ? 0 : act_now(self, result, &wakes);
+        int acted = yields ? 0 : act_now(self->queue, self->kind, self->item, result, &wakes);
         self->is_running = false;
         if (HR_LIKELY(acted > 0)) {
             end(self);
@@ -551,6 +551,64 @@ face_put(face *self, PyObject *const *arguments, Py_ssize_t count, PyObject *key
                                                      : call_general(self, "_put_within", arguments, count, keywords);
 }
 
+/* The same without waiting. What takes more than a step of C is the method of the subclass. */
+static PyObject *
+face_now(face *self, operation_kind kind, const char *general, PyObject *const *arguments, Py_ssize_t count,
+         PyObject *keywords)
+{
+    PyObject *result = NULL;
+    bool wakes = false;
+    int acted = 0;
+    if (HR_LIKELY(count == (kind == PUT ? 1 : 0) && keywords == NULL)) {
+        acted = act_now(self->queue, kind, kind == PUT ? arguments[0] : NULL, &result, &wakes);
+    }
+    if (acted == 0) {
+        return call_general(self, general, arguments, count, keywords);
+    }
+    if (acted > 0 && wakes) {
+        rouse_here(self->queue->state);
+    }
+    return result;
+}
+
+static PyObject *
+face_get_nowait(face *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return face_now(self, GET, "_get_now", arguments, count, keywords);
+}
+
+static PyObject *
+face_put_nowait(face *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    return face_now(self, PUT, "_put_now", arguments, count, keywords);
+}
+
+static PyObject *
+face_task_done(face *self, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords)
+{
+    hr_queue *queue = self->queue;
+    if (hr_heed_class(queue) < 0) {
+        return NULL;
+    }
+    bool wakes;
+    Py_BEGIN_CRITICAL_SECTION(queue);
+    wakes = queue->gate.joiners.first != NULL;
+    Py_END_CRITICAL_SECTION();
+    PyObject *result;
+    if (HR_LIKELY(!(queue->overrides & HR_OVERRIDES_TASK_DONE))) {
+        result = hr_task_done(queue, arguments, count, keywords);
+    }
+    else {
+        PyObject *method = PyObject_GetAttrString((PyObject *)queue, "task_done");
+        result = method == NULL ? NULL : PyObject_Vectorcall(method, arguments, (size_t)count, keywords);
+        Py_XDECREF(method);
+    }
+    if (result != NULL && wakes) {
+        rouse_here(queue->state);
+    }
+    return result;
+}
+
 static PyObject *
 face_next(face *self, PyObject *unused)
 {
@@ -606,6 +664,13 @@ static PyMethodDef face_methods[] = {
     {"put", (PyCFunction)(void (*)(void))face_put, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("put($self, /, item, timeout=None, **more)\n--\n\n"
                "Put item, waiting for room: await it. See AsyncQueue.put.")},
+    {"get_nowait", (PyCFunction)(void (*)(void))face_get_nowait, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("get_nowait($self, /)\n--\n\nTake the next item if one is there now, else raise QueueEmpty.")},
+    {"put_nowait", (PyCFunction)(void (*)(void))face_put_nowait, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("put_nowait($self, /, item, **more)\n--\n\nPut item if there is room now, else raise QueueFull.")},
+    {"task_done", (PyCFunction)(void (*)(void))face_task_done, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("task_done($self, /, count=1)\n--\n\n"
+               "Say that the work on count items that were taken is complete. See AsyncQueue.task_done.")},
     {"_next", (PyCFunction)(void (*)(void))face_next, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL},

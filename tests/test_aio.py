@@ -532,6 +532,69 @@ def test_who_always_finds_room_does_not_starve_his_loop(implementation: SimpleNa
     run(lambda: starves_nobody(once))
 
 
+def test_what_does_not_wait_rouses_who_waits_in_its_loop_in_the_same_turn(make: Callable[..., Any], loop: Any) -> None:
+    queue = make(1)
+    face = queue.aio
+
+    async def main() -> None:
+        got = asyncio.create_task(face.get())
+        await waiters(queue, getters=1)
+        face.put_nowait("first")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert got.done()
+        face.put_nowait("second")
+        put = asyncio.create_task(face.put("third"))
+        await waiters(queue, putters=1)
+        assert face.get_nowait() == "second"
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert put.done()
+        joined = asyncio.create_task(face.join())
+        steps_of_join = 3  # it has nothing else to wait for
+        for _ in range(steps_of_join):
+            await asyncio.sleep(0)
+        assert face.get_nowait() == "third"
+        face.task_done(count=2)
+        face.task_done()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert joined.done()
+
+    loop.run_until_complete(main())
+
+
+def test_a_queues_own_task_done_is_called(implementation: SimpleNamespace, loop: Any) -> None:
+    class Own(implementation.Queue):  # type: ignore[misc, name-defined]
+        def task_done(self, count: int = 1) -> None:
+            called.append(count)
+            super().task_done(count)
+
+    called: list[Any] = []
+    queue = Own()
+    queue.put_many([1, 2, 3])
+    assert [queue.aio.get_nowait() for _ in range(3)] == [1, 2, 3]
+    queue.aio.task_done()
+    assert called == [1]
+    queue.task_done = called.append
+    queue.aio.task_done("hidden")
+    del queue.task_done
+    queue.aio.task_done(2)
+    assert called == [1, "hidden", 2]
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match="count"):
+            queue.aio.task_done(bad)
+    for bad in (("a",), (), (1, 2)):
+        with pytest.raises(TypeError):
+            queue.aio.get_nowait(*bad, nothing=1)
+    with pytest.raises(TypeError):
+        queue.aio.put_nowait()
+    with pytest.raises(TypeError):
+        queue.aio.put_nowait(1, 2)
+    queue.aio.put_nowait(item="named")
+    assert queue.aio.get_nowait() == "named"
+
+
 # -- what get and put return -----------------------------------------------------------------------------------------
 
 

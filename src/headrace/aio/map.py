@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from inspect import isasyncgenfunction
-
-from headrace.aio.map_iterator import AsyncMapIterator, is_asynchronous_iterable
-from headrace.consumers.arguments import check_count, check_handler, check_source
+from headrace.aio.map_iterator import AsyncMapIterator
+from headrace.consumers.arguments import check_count, check_handler
+from headrace.consumers.async_source import check_any_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-    from typing import TypeAlias, TypeVar
+    from collections.abc import Awaitable, Callable
+    from typing import TypeVar
+
+    from headrace.consumers.async_source import AnySource
 
     T = TypeVar("T")
     R = TypeVar("R")
-    Items: TypeAlias = Iterable[T] | AsyncIterable[T]
-    AnySource: TypeAlias = Items[T] | Callable[[], Items[T]]
 
 __all__ = ["imap_unordered", "map"]
 
@@ -72,9 +71,8 @@ def map(  # noqa: A001 - what it is in Python
         TypeError, ValueError: an argument is not what it should be.
     """
     check_handler(function, "function", may_await=True)
-    if not (is_asynchronous_iterable(iterable) or isasyncgenfunction(iterable)):
-        check_source(iterable)
-        check_does_not_block(iterable)
+    check_any_source(iterable)
+    check_does_not_block(iterable)
     check_count("consumers", consumers, 1, "how many calls run at a time")
     check_count("maxsize", maxsize, 1, "how many items may be read ahead")
     return AsyncMapIterator(function, iterable, consumers, maxsize, ordered)

@@ -9,15 +9,16 @@ from types import AsyncGeneratorType
 from headrace.aio.hub import here
 from headrace.aio.map_calls import Calls
 from headrace.aio.tasks import tasks_of
-from headrace.consumers.arguments import close_if_generator, iterate
+from headrace.consumers.arguments import close_if_generator
+from headrace.consumers.async_source import is_asynchronous_iterable, iterate_somehow
 from headrace.consumers.failure import note, note_earlier, shown
 from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
-    from typing import Any, NoReturn, TypeGuard
+    from typing import Any, NoReturn
 
     from headrace.aio.hub import Hub
 
@@ -278,23 +279,3 @@ def _raise(error: BaseException, whose: str) -> NoReturn:
         raise error
     finally:
         del error
-
-
-def is_asynchronous_iterable(source: object) -> TypeGuard[AsyncIterable[Any]]:
-    """Whether ``async for`` iterates over it."""
-    return hasattr(type(source), "__aiter__")
-
-
-def iterate_somehow(source: Any) -> Iterator[Any] | AsyncIterator[Any]:
-    """Begin to iterate over *source*, or over what it returns, by ``async for`` if that can be.
-
-    Raises TypeError when it is no iterable.
-    """
-    if is_asynchronous_iterable(source):
-        return source.__aiter__()
-    items: Any = source
-    if callable(source) and not hasattr(type(source), "__iter__"):
-        items = source()
-        if is_asynchronous_iterable(items):
-            return items.__aiter__()
-    return iterate(items if items is source else lambda: items)

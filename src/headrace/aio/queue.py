@@ -107,6 +107,9 @@ class AsyncQueue(Subscriptable[T]):
 
     def put_nowait(self, item: T, **more: Any) -> None:
         """Put *item* if there is room now, else raise ``QueueFull``."""
+        self._put_now(item, **more)
+
+    def _put_now(self, item: T, **more: Any) -> None:
         try:
             self._queue.put_nowait(item, **more)
         except HeadraceError as error:
@@ -182,6 +185,9 @@ class AsyncQueue(Subscriptable[T]):
 
     def get_nowait(self) -> T:
         """Take the next item if one is there now, else raise ``QueueEmpty``."""
+        return self._get_now()
+
+    def _get_now(self) -> T:
         try:
             item: T = self._queue.get_nowait()
         except HeadraceError as error:
@@ -362,7 +368,7 @@ if memory.implementation == "c":
 
     # What it returns is no coroutine for the interpreter, but for everybody else.
     class FastFace(Face[T], AsyncQueue[T]):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The face of a queue of the C core: ``get`` and ``put`` are in C where nothing is to be waited for."""
+        """The face of a queue of the C core: what waits for nothing is in C."""
 
         __slots__ = ("__weakref__",)
 

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from inspect import iscoroutine
 from time import perf_counter
 
 from headrace.backends.memory import Queue
-from headrace.consumers.arguments import (
-    SHUT_DOWN,
-    check_count,
-    check_handler,
-    close_if_generator,
-)
+from headrace.consumers.arguments import SHUT_DOWN, check_count, check_handler
+from headrace.consumers.async_source import check_any_source, close, iterate_asynchronously
 from headrace.consumers.failure import note, note_item, raise_all
 from headrace.consumers.progress import bar, expected_items
 from headrace.consumers.summary import ConsumerSummary, Summary
@@ -22,17 +16,15 @@ from headrace.pool.async_pool import AsyncConsumerPool, blocking_face, refuse_tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from typing import Any, TypeAlias, TypeVar
 
     from headrace.aio.queue import AsyncQueue
-    from headrace.consumers.arguments import Source
+    from headrace.consumers.async_source import AnySource
     from headrace.contract import QueueContract
 
     T = TypeVar("T")
-    AsyncSource: TypeAlias = (
-        Source[T] | AsyncIterable[T] | Callable[[], AsyncIterable[T]] | QueueContract[T] | AsyncQueue[T]
-    )
+    AsyncSource: TypeAlias = AnySource[T] | QueueContract[T] | AsyncQueue[T]
 
 __all__ = ["aconsume"]
 
@@ -88,11 +80,12 @@ async def aconsume(
     check_count("consumers", consumers, 1, "how many items are handled at a time")
     check_count("maxsize", maxsize, 0, "how many items may wait, 0 for no bound")
     queue = blocking_face(source)
-    run = (
-        QueueRun(queue, handler, consumers)
-        if hasattr(queue, "_take") and hasattr(queue, "aio")
-        else AsyncRun(source, handler, consumers, maxsize)
-    )
+    run: QueueRun | AsyncRun
+    if hasattr(queue, "_take") and hasattr(queue, "aio"):
+        run = QueueRun(queue, handler, consumers)
+    else:
+        check_any_source(source)
+        run = AsyncRun(source, handler, consumers, maxsize)
     begun = perf_counter()
     with bar(progress, run.handled, expected_items(source)):
         await run.through()
@@ -149,7 +142,7 @@ class AsyncRun:
 
     async def through(self) -> None:
         """Handle all items, and raise what went wrong."""
-        items = begin(self._source)
+        items = iterate_asynchronously(self._source)
         self._feeder = asyncio.create_task(self._feed(items), name="aconsume source")
         for index in range(len(self._counts)):
             self._tasks.append(asyncio.create_task(self._handle_all(index), name=f"Consumer-{index + 1}"))
@@ -237,50 +230,3 @@ class AsyncRun:
             return False
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
-
-
-class Plain:
-    """An iterator, for ``async for``."""
-
-    def __init__(self, items: Iterator[Any]) -> None:
-        self.items = items
-
-    def __aiter__(self) -> Plain:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            return next(self.items)
-        except StopIteration:
-            raise StopAsyncIteration from None
-
-
-def begin(source: Any) -> Any:
-    """Begin to iterate over *source*, or over what it returns, asynchronously. TypeError if that cannot be."""
-    items: Any = source
-    if callable(source) and not is_iterable(source):
-        items = source()
-    kind: Any = type(items)  # pyright: ignore[reportUnknownVariableType]
-    if hasattr(kind, "__aiter__"):
-        return items.__aiter__()
-    if is_iterable(items):
-        return Plain(iter(items))
-    if iscoroutine(items):
-        items.close()  # or it would complain that nobody has awaited it
-    raise TypeError(
-        "a source is an iterable, an asynchronous one, or a function without arguments that returns one, or a queue "
-        f"of Headrace, not {type(source).__name__}: {source!r}"
-    )
-
-
-def is_iterable(source: object) -> bool:
-    """Whether it can be iterated over, by ``for`` or ``async for``."""
-    return any(hasattr(type(source), method) for method in ("__aiter__", "__iter__", "__getitem__"))
-
-
-async def close(items: Any) -> None:
-    """Let a generator run its ``finally`` blocks now. Other iterators are their owner's to close."""
-    if isinstance(items, AsyncGenerator):
-        await items.aclose()
-    elif isinstance(items, Plain):
-        close_if_generator(items.items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue as _standard
 from functools import partial
-from types import BuiltinMethodType, FunctionType, GeneratorType, MethodType
+from types import BuiltinMethodType, CoroutineType, FunctionType, GeneratorType, MethodType
 
 from headrace.errors import NotSupported, ShutDown
 
@@ -26,8 +26,10 @@ __all__ = [
     "close_if_generator",
     "is_asynchronous",
     "is_asynchronous_generator_function",
+    "is_iterable",
     "is_overridden",
     "iterate",
+    "iterator_of",
     "refuse_coroutine",
 ]
 
@@ -76,22 +78,29 @@ def check_open(queue: object, user: str) -> None:
 
 def check_source(source: object) -> None:
     """Raise TypeError unless *source* is an iterable, or may be a function that returns one."""
-    if _flags(source) & (_COROUTINE | _ASYNC_GENERATOR) or not (_is_iterable(source) or callable(source)):
+    if _flags(source) & (_COROUTINE | _ASYNC_GENERATOR) or not (is_iterable(source) or callable(source)):
         raise TypeError(
             f"a source is an iterable, or a function without arguments that returns one, "
             f"not {type(source).__name__}: {source!r}"
         )
 
 
-def _is_iterable(source: object) -> TypeGuard[Iterable[Any]]:
+def is_iterable(source: object) -> TypeGuard[Iterable[Any]]:
+    """Whether ``for`` iterates over it."""
     kind = type(source)
     return hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
 
 
 def iterate(source: Source[T]) -> Iterator[T]:
     """Begin to iterate over *source*, or over what it returns. Raises TypeError when that is no iterable."""
-    items: object = source if _is_iterable(source) or not callable(source) else source()
-    if not _is_iterable(items):
+    return iterator_of(source if is_iterable(source) or not callable(source) else source(), source)
+
+
+def iterator_of(items: object, source: object) -> Iterator[Any]:
+    """Begin to iterate over *items*, which *source* has returned. Raises TypeError when they are no iterable."""
+    if not is_iterable(items):
+        if isinstance(items, CoroutineType):
+            items.close()  # or it would complain that nobody has awaited it
         raise TypeError(
             f"{source!r} returned {items!r}, which is not iterable: write it as a generator (with yield), "
             "or let it return a list"

@@ -8,21 +8,18 @@ from time import perf_counter
 from headrace.consumers.arguments import (
     check_count,
     check_handler,
-    check_source,
     is_asynchronous,
-    is_asynchronous_generator_function,
 )
+from headrace.consumers.async_source import check_any_source, is_asynchronous_source
 from headrace.consumers.pipeline_run import Run, Stage
 from headrace.generic import Subscriptable, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable
-    from typing import Any, TypeAlias
+    from collections.abc import Callable
+    from typing import Any
 
-    Items: TypeAlias = Iterable[T] | AsyncIterable[T]
-    AnySource: TypeAlias = Items[T] | Callable[[], Items[T]]
-
+    from headrace.consumers.async_source import AnySource
     from headrace.consumers.pipeline_summary import PipelineSummary
     from headrace.consumers.retry import Retry
 
@@ -65,8 +62,7 @@ class Pipeline(Subscriptable[T]):
     __slots__ = ("_has_sink", "_source", "_stages")
 
     def __init__(self, source: AnySource[T]) -> None:
-        if not is_asynchronous_source(source):
-            check_source(source)
+        check_any_source(source)
         self._source: Any = source
         self._stages: tuple[Stage, ...] = ()
         self._has_sink = False
@@ -201,11 +197,6 @@ class Pipeline(Subscriptable[T]):
 
     def __repr__(self) -> str:
         return f"<Pipeline: {' -> '.join(['source', *(f'{one.name} x{one.consumers}' for one in self._stages)])}>"
-
-
-def is_asynchronous_source(source: object) -> bool:
-    """Whether ``async for`` iterates over it, or over what it returns."""
-    return hasattr(type(source), "__aiter__") or is_asynchronous_generator_function(source)
 
 
 def check_retry(retry: object) -> None:

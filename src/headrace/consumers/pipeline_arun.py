@@ -6,8 +6,8 @@ import asyncio
 from time import monotonic
 
 from headrace.backends.memory import Queue
-from headrace.consumers.aconsume import begin, close
 from headrace.consumers.arguments import SHUT_DOWN
+from headrace.consumers.async_source import close, iterate_asynchronously
 from headrace.consumers.failure import note, note_earlier, raise_all
 from headrace.consumers.pipeline_run import Run
 from headrace.consumers.run import GRACE
@@ -44,7 +44,7 @@ class AsyncRun(Run):
 
     async def athrough(self, source: Any) -> None:
         """Hand all items of *source* to the consumers, wait for their end, and raise what went wrong."""
-        items = begin(source)
+        items = iterate_asynchronously(source)
         feeder = asyncio.create_task(self._feed_all(items), name="Pipeline source")
         try:
             self._begin_all()
