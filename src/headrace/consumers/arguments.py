@@ -76,11 +76,15 @@ def check_open(queue: object, user: str) -> None:
         raise ShutDown(f"a {user} cannot put into {queue!r}, which has been shut down: make a new queue for a new run")
 
 
-def check_source(source: object) -> None:
-    """Raise TypeError unless *source* is an iterable, or may be a function that returns one."""
+def check_source(source: object, kinds: str = "an iterable") -> None:
+    """Raise TypeError unless *source* is an iterable, or may be a function that returns one.
+
+    Args:
+        kinds: of what kinds the caller takes iterables, for the error.
+    """
     if _flags(source) & (_COROUTINE | _ASYNC_GENERATOR) or not (is_iterable(source) or callable(source)):
         raise TypeError(
-            f"a source is an iterable, or a function without arguments that returns one, "
+            f"a source is {kinds}, or a function without arguments that returns one, "
             f"not {type(source).__name__}: {source!r}"
         )
 

@@ -44,7 +44,7 @@ def is_asynchronous_source(source: object) -> bool:
 def check_any_source(source: object) -> None:
     """Raise TypeError unless *source* is an iterable of either kind, or may be a function that returns one."""
     if not is_asynchronous_source(source):
-        check_source(source)
+        check_source(source, "an iterable, an asynchronous one")
 
 
 def iterate_somehow(source: Any) -> Iterator[Any] | AsyncIterator[Any]:
