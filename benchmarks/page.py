@@ -60,9 +60,9 @@ CAVEATS = """\
   takes 10 to 20 µs, whoever asks for it, and that is most of these rows. Bound to one core (`taskset -c 0 make bench`),
   where it takes 2 µs, the same machine gave 12 and 12 to 14 times `queue.Queue` for the bounded rows, and 1.8 to 1.9
   times for ping-pong.
-- **A ping-pong between a thread and a coroutine** takes both a processor and its waking. On the machine where the target
-  was missed, 25 µs of a round trip were computed (culsans: 34), two thirds of it in the loop's thread, where asyncio
-  makes two turns for each item; the other half of the time went by until an idle core was awake, for all alike.
+- **A ping-pong between a thread and a coroutine** takes both a processor and its waking. On the machine where the
+  target was missed, 25 µs of a round trip were computed (culsans: 34), two thirds of it in the loop's thread, where
+  asyncio makes two turns for each item; the other half of the time went by until an idle core was awake, for all alike.
 - **Throughput is neither latency nor fairness.** A queue that lets one thread run on for long looks good here. Only
   ping-pong waits for each item.
 - **Peers do other things too**: janus, culsans and aiologic serve asyncio as well as threads. In the scenarios of

@@ -742,6 +742,45 @@ def test_a_handler_of_a_pool_may_fork(path: str) -> None:
     in_process(fork_in_a_pool, path)
 
 
+# -- limits of the system ------------------------------------------------------------------------
+
+
+def without_descriptors(path: str, face: str) -> None:
+    import asyncio
+
+    q = headrace.open(path)
+
+    async def get(timeout: float = 10) -> object:
+        return await q.aio.get(timeout=timeout)
+
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(get(timeout=0.001))  # imports what it needs, and begins to watch
+        except asyncio.QueueEmpty:
+            pass
+        q.put_many(["a", "b"])
+        held = []
+        try:
+            while True:
+                held.append(os.dup(0))
+        except OSError:
+            pass
+        item = runner.run(get()) if face == "aio" else q.get()
+        for descriptor in held:
+            os.close(descriptor)
+    assert item == "a", item
+    q.task_done()
+    assert q.get(timeout=10) == "b"
+    q.task_done()
+    assert check(q) == []
+    assert q.unfinished_tasks == 0
+
+
+@pytest.mark.parametrize("face", ["get", "aio"])
+def test_an_item_is_taken_though_the_process_has_no_descriptor_left(path: str, face: str) -> None:
+    in_process(without_descriptors, path, face, prefix=("sh", "-c", 'ulimit -n 100; exec "$@"', "sh"))
+
+
 # -- leaks ---------------------------------------------------------------------------------------
 
 

@@ -109,15 +109,18 @@ class Housekeeper:
             return
         try:
             if self._thread is None:
-                reader, writer = os.pipe()
-                os.set_blocking(reader, False)
-                os.set_blocking(writer, False)
-                self._pipe = (reader, writer)
+                if self._pipe is None:
+                    reader, writer = os.pipe()
+                    os.set_blocking(reader, False)
+                    os.set_blocking(writer, False)
+                    self._pipe = (reader, writer)
                 thread = threading.Thread(target=self._run, name="headrace housekeeper", daemon=True)
                 thread.start()
                 self._thread = thread
-        except RuntimeError:
-            pass  # the interpreter ends, or the system has no thread left: somebody else's next call tries again
+        except (RuntimeError, OSError):
+            # The interpreter ends, or the system has no thread or no descriptor left: somebody else's next call tries
+            # again. What a caller has claimed is his all the same.
+            pass
         finally:
             self._starting.release()
 
