@@ -221,9 +221,10 @@ def handler(*_):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         signal.setitimer(signal.ITIMER_REAL, 0.003)
 signal.signal(signal.SIGALRM, handler)
+queue.put(0)  # imports what it needs: a child that is forked in the middle of an import cannot go on with it
 signal.setitimer(signal.ITIMER_REAL, 0.003)
 try:
-    for number in range(3000):
+    for number in range(1, 3000):
         queue.put(number)
         if os.getpid() != parent:
             os._exit(0)  # it was not in the middle: the child has put it too
