@@ -592,7 +592,7 @@ face_task_done(face *self, PyObject *const *arguments, Py_ssize_t count, PyObjec
     }
     bool wakes;
     Py_BEGIN_CRITICAL_SECTION(queue);
-    wakes = queue->gate.joiners.first != NULL;
+    wakes = queue->opened || queue->gate.joiners.first != NULL;
     Py_END_CRITICAL_SECTION();
     PyObject *result;
     if (HR_LIKELY(!(queue->overrides & HR_OVERRIDES_TASK_DONE))) {

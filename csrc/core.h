@@ -172,6 +172,8 @@ hr_outcome hr_priority_insert(hr_queue *queue, PyObject *key, PyObject *item, hr
 int hr_priority_insert_again(hr_queue *queue, PyObject *key, PyObject *item, bool front);
 
 /* returned.c: items that were taken and come back */
+/* Call a function of a Python module with the queue as its first argument. */
+PyObject *hr_call_python(hr_queue *, const char *module, const char *name, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_open_envelope(hr_queue *queue, PyObject *envelope);
 PyObject *hr_take_raw(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_give_back(hr_queue *, PyObject *const *, Py_ssize_t);
@@ -199,8 +201,6 @@ extern PyType_Spec hr_operation_spec;
 extern PyType_Spec hr_face_spec;
 
 /* select.c */
-/* Call a function of a Python module with the queue as its first argument. */
-PyObject *hr_call_python(hr_queue *, const char *module, const char *name, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_getting(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *hr_putting(hr_queue *, PyObject *const *, Py_ssize_t, PyObject *);
 

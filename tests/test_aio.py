@@ -27,6 +27,7 @@ from conftest import scaled
 from headrace import aio
 from headrace.aio.hub import here
 from headrace.testing.threads import Call, calls
+from pool_support import with_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -556,6 +557,26 @@ def test_what_does_not_wait_rouses_who_waits_in_its_loop_in_the_same_turn(make: 
             await asyncio.sleep(0)
         assert face.get_nowait() == "third"
         face.task_done(count=2)
+        face.task_done()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert joined.done()
+
+    loop.run_until_complete(main())
+
+
+def test_the_last_task_of_a_queue_with_hooks_rouses_who_joins_in_the_same_turn(
+    implementation: SimpleNamespace, loop: Any
+) -> None:
+    queue = with_hooks(implementation.Queue)()
+    face = queue.aio
+
+    async def main() -> None:
+        face.put_nowait(1)
+        joined = asyncio.create_task(face.join())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert face.get_nowait() == 1
         face.task_done()
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -155,7 +155,7 @@ class AsyncioHub(Hub):
                 loop.add_reader(bell.reader, hub.ring_out)
                 return hub
             except NotImplementedError:
-                pass
+                pass  # by loops that wait for completions: they are called, as on Windows
         weak = ref(loop)
 
         def call() -> None:

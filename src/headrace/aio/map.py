@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.aio.map_iterator import AsyncMapIterator
 from headrace.consumers.arguments import check_count, check_handler
-from headrace.consumers.async_source import check_any_source
+from headrace.consumers.async_source import check_any_source, is_asynchronous_iterable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def imap_unordered(
 
 def check_does_not_block(iterable: object) -> None:
     """Raise TypeError for a queue: the loop would stand still until it has an item."""
-    if hasattr(type(iterable), "aio"):
+    if hasattr(type(iterable), "aio") and not is_asynchronous_iterable(iterable):
         raise TypeError(
             f"iterating over {iterable!r} would block the event loop: give its asynchronous face, queue.aio"
         )
